@@ -1,0 +1,227 @@
+"""The manifest: what a bundle holds, how to run it, and what was measured.
+
+    manifest = decode(payload)          # refuses what is not a manifest, in one line
+    manifest.engine.name                # "openvino"
+    manifest.candidates[0].drop         # points of mean IoU
+
+Law: ``decode(encode(manifest)) == manifest`` for a manifest without NaN (JSON has none:
+a metric that does not exist is ``None``). Equal manifests encode to equal bytes.
+
+Within one schema number fields may be added, with a default, and an older reader ignores
+them; a change that an older reader must not ignore takes the next number.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+from typing import Annotated, Literal
+
+import msgspec
+
+from edge_seg.bundle.errors import BundleError
+from edge_seg.classes import ClassMap
+from edge_seg.preprocess import InputSpec
+
+SCHEMA_NUMBER = 1
+SCHEMA = f"edge-seg/bundle-{SCHEMA_NUMBER}"
+MAX_MANIFEST_BYTES = 4 * 2**20
+"""A manifest of ten candidates takes about 10 kB."""
+MAX_INPUT_SIDE = 16384
+"""Pixels; a manifest that asks for more would make a reader allocate gigabytes."""
+
+Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Percent = float
+"""0..100; a difference of two of them is in points."""
+
+
+class ModelSource(msgspec.Struct, frozen=True):
+    """The float model that the bundle came from; ``digest`` covers weights and config."""
+
+    name: str
+    digest: str
+
+
+class FrameSetSource(msgspec.Struct, frozen=True):
+    """A frame set that took part, and how many of its frames."""
+
+    name: str
+    digest: str
+    frames: Count
+
+
+class EngineRef(msgspec.Struct, frozen=True):
+    """The engine that runs the model file, and the runtime versions that may.
+
+    ``runtime`` is the name of the Python package, ``runtime_version`` the one the numbers
+    were measured with; the range is inclusive at both ends, ``None`` is no limit.
+    """
+
+    name: str
+    runtime: str
+    runtime_version: str
+    runtime_min: str | None = None
+    runtime_max: str | None = None
+
+
+class Gate(msgspec.Struct, frozen=True):
+    """The accuracy drop that was allowed, in points of IoU, and whether the winner held it."""
+
+    max_drop: float
+    max_class_drop: float
+    held: bool = True
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """One engine x precision in the tournament: what was measured on its own file.
+
+    A metric is ``None`` where it was not measured (the candidate failed before), and the
+    IoU of a class is ``None`` where the class is absent from the evaluation set.
+    ``reason`` says why a candidate was rejected or failed.
+    """
+
+    engine: str
+    precision: str
+    status: Literal["winner", "passed", "rejected", "failed", "baseline"]
+    reason: str = ""
+    miou: Percent | None = None
+    drop: float | None = None
+    iou: dict[str, Percent | None] = {}
+    class_drop: dict[str, float | None] = {}
+    p50_ms: float | None = None
+    p99_ms: float | None = None
+    size_bytes: Count | None = None
+    peak_rss_bytes: Count | None = None
+    float_layers: list[str] = []
+
+    @property
+    def label(self) -> str:
+        """``engine/precision``, the candidate's name in tables and in `Manifest.winner`."""
+        return f"{self.engine}/{self.precision}"
+
+
+class Latency(msgspec.Struct, frozen=True):
+    """How long each stage takes on a device: ``stages["total"]["p50"]``, milliseconds."""
+
+    device: str
+    frames: Count
+    stages: dict[str, dict[str, float]]
+
+
+class Machine(msgspec.Struct, frozen=True):
+    """The machine that the numbers were measured on."""
+
+    cpu: str
+    cores: Count
+    isa: list[str] = []
+
+
+class Member(msgspec.Struct, frozen=True):
+    """Size in bytes and SHA-256 of one file in the bundle."""
+
+    sha256: Sha256
+    size: Count
+
+
+class GoldenFrame(msgspec.Struct, frozen=True):
+    """One self-test: this frame must give this mask.
+
+    ``frame`` and ``mask`` name PNG members; ``mask_sha256`` is over the mask's pixels, row
+    by row; ``agreement`` is the share of equal pixels, in percent, that is enough where
+    the digest differs.
+    """
+
+    frame: str
+    mask: str
+    mask_sha256: Sha256
+    agreement: Annotated[float, msgspec.Meta(ge=90, le=100)] = 99.5
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything known about a bundle; ``members`` is filled in when it is written."""
+
+    schema: str = SCHEMA
+    name: str
+    target: str
+    architecture: str
+    model: ModelSource
+    input: InputSpec
+    classes: ClassMap
+    engine: EngineRef
+    precision: str
+    model_file: str
+    options: dict[str, str | int | float | bool] = {}
+    recipe: str | None = "recipe.json"
+    calibration: FrameSetSource | None = None
+    evaluation: FrameSetSource | None = None
+    gate: Gate | None = None
+    candidates: list[Candidate] = []
+    winner: str | None = None
+    latencies: list[Latency] = []
+    versions: dict[str, str] = {}
+    machine: Machine | None = None
+    members: dict[str, Member] = {}
+    golden: list[GoldenFrame] = []
+
+    def __post_init__(self) -> None:
+        """Refuse a network input that no engine could be given."""
+        for side in (self.input.height, self.input.width):
+            if not 1 <= side <= MAX_INPUT_SIDE:
+                raise ValueError(f"the input is 1 to {MAX_INPUT_SIDE} pixels a side, not {side}")
+        if any(deviation <= 0 for deviation in self.input.std):
+            raise ValueError("the input's std must be positive")
+
+    def references(self) -> list[str]:
+        """Return the members that other fields name; a bundle must hold each."""
+        recipe = [] if self.recipe is None else [self.recipe]
+        golden = [name for test in self.golden for name in (test.frame, test.mask)]
+        return [self.model_file, *recipe, *golden]
+
+
+class _Header(msgspec.Struct):
+    """The one field that a manifest of any schema has."""
+
+    schema: str
+
+
+def encode(manifest: Manifest) -> bytes:
+    """Return the manifest as readable JSON; equal manifests give equal bytes."""
+    return msgspec.json.format(msgspec.json.encode(manifest, order="deterministic"), indent=1)
+
+
+def decode(payload: bytes) -> Manifest:
+    """Read a manifest; raises `BundleError` when it is none or of a newer schema."""
+    if len(payload) > MAX_MANIFEST_BYTES:
+        raise BundleError(f"its manifest is larger than {MAX_MANIFEST_BYTES} bytes")
+    try:
+        payload.decode()  # fields that this version skips are text too
+        _check_schema(msgspec.json.decode(payload, type=_Header).schema)
+        return msgspec.json.decode(payload, type=Manifest)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BundleError(f"its manifest is damaged ({reason}): pack it again") from error
+
+
+def _check_schema(schema: str) -> None:
+    match = re.fullmatch(r"edge-seg/bundle-([1-9][0-9]{0,8})", schema)
+    if match is None:
+        raise BundleError(f"not an edge-seg bundle (schema {schema[:60]!r})")
+    if int(match[1]) > SCHEMA_NUMBER:
+        raise BundleError("made by a newer edge-seg: upgrade with pip install -U edge-seg")
+
+
+def check_runs_here(manifest: Manifest) -> None:
+    """Raise `BundleError` when the bundle is for another processor architecture."""
+    here = _architecture(platform.machine())
+    if _architecture(manifest.architecture) != here:
+        raise BundleError(
+            f"bundle {manifest.name!r} is for {manifest.architecture!r} and this machine is "
+            f"{here!r}: run it on its target {manifest.target!r}, or pack one for this machine"
+        )
+
+
+def _architecture(machine: str) -> str:
+    """One name for each architecture: macOS and Windows have their own."""
+    lower = machine.lower()
+    return {"amd64": "x86_64", "x64": "x86_64", "arm64": "aarch64"}.get(lower, lower)

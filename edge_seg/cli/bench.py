@@ -1,0 +1,32 @@
+"""``edge-seg bench``: latency of a bundle, alone or side by side with others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    bundle: Annotated[Path, typer.Argument(help="A packed .edgeseg file.")],
+    vs: Annotated[
+        list[str] | None,
+        typer.Option(help="Another bundle, or an engine that reads the same file; repeatable."),
+    ] = None,
+    frames: Annotated[int, typer.Option(min=10, help="Frames timed for each entrant.")] = 200,
+    source: Annotated[str, typer.Option("--set", help="Frame set to run on.")] = "lane-test",
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads an engine may use.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+) -> None:
+    """Time frame to mask, stage by stage; entrants take turns, so their ratios hold."""
+    from edge_seg.cli import console
+    from edge_seg.cli.tables import benchmark_table
+    from edge_seg.comparison import compare
+    from edge_seg.frames import FrameSet
+
+    benchmark = compare(bundle, vs or [], FrameSet.open(source), frames, threads, console.track)
+    if json:
+        console.print_json(benchmark)
+    else:
+        console.output.print(benchmark_table(benchmark))

@@ -1,0 +1,67 @@
+"""What commands print with: bars and steps on stderr, results on stdout."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import track as rich_track
+
+from edge_seg.files import write_bytes
+from edge_seg.steps import Step
+
+Item = TypeVar("Item")
+
+errors = Console(stderr=True, highlight=False)
+"""For progress and steps: stdout stays clean for results."""
+output = Console(highlight=False)
+
+
+def track(items: Iterable[Item], description: str, total: int) -> Iterable[Item]:
+    """Draw a bar on a terminal; pass the items on."""
+    return rich_track(items, f"  {description}", total or None, console=errors, transient=True)
+
+
+@contextlib.contextmanager
+def counted(what: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Draw a bar on a terminal; yield what to call with (done, total or None)."""
+    columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn())
+    hidden = not errors.is_terminal
+    with Progress(
+        *columns, TimeRemainingColumn(), console=errors, transient=True, disable=hidden
+    ) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def tell(step: Step) -> None:
+    """Print one finished step."""
+    errors.print(f"  [dim]{step.seconds:6.1f} s[/]  {step.name:22} ", end="")
+    errors.print(step.detail, markup=False)
+
+
+def print_json(record: object) -> None:
+    """Print a record as JSON on stdout."""
+    sys.stdout.write(pretty(record).decode() + "\n")
+
+
+def write_json(path: Path, record: object) -> None:
+    """Write a record as JSON, whole or not at all."""
+    write_bytes(path, pretty(record) + b"\n")
+
+
+def pretty(record: object) -> bytes:
+    """Return a record as readable JSON."""
+    return msgspec.json.format(msgspec.json.encode(record), indent=2)

@@ -1,0 +1,64 @@
+"""``edge-seg doctor``: what this machine has, what is missing, and what installs it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from edge_seg.doctor import Diagnosis
+
+
+def command(
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show what this machine has, and the command that installs what is missing."""
+    from edge_seg.doctor import diagnose
+
+    diagnosis = diagnose()
+    if json:
+        import msgspec
+
+        print(msgspec.json.format(msgspec.json.encode(diagnosis)).decode())
+        return
+    from rich.console import Console
+
+    console = Console()
+    console.print(_facts(diagnosis))
+    console.print(_parts(diagnosis))
+
+
+def _facts(diagnosis: Diagnosis) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    machine, keys, cache = diagnosis.machine, diagnosis.trusted_keys, diagnosis.cache
+    table = Table("", "", title="Machine", show_header=False, box=box.SIMPLE)
+    table.columns[1].overflow = "fold"
+    table.add_row("edge-seg", f"{diagnosis.edge_seg}, Python {diagnosis.python}")
+    table.add_row("system", diagnosis.platform)
+    table.add_row("processor", f"{machine.cpu}, {machine.cores} cores")
+    table.add_row("instructions", ", ".join(machine.isa) or "none that int8 kernels use")
+    gigabytes = (diagnosis.memory_bytes / 1e9, diagnosis.memory_free_bytes / 1e9)
+    table.add_row("memory", f"{gigabytes[0]:.1f} GB, {gigabytes[1]:.1f} GB free")
+    table.add_row("trusted keys", f"{keys.files} in {keys.path}")
+    table.add_row("cache", f"{cache.files} files, {cache.size_bytes / 1e6:.1f} MB in {cache.path}")
+    return table
+
+
+def _parts(diagnosis: Diagnosis) -> Table:
+    from rich import box
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("for", "part", "state", title="Parts", box=box.SIMPLE)
+    table.add_column("version, or what installs it", overflow="fold")
+    for part in diagnosis.parts:
+        colour = "green" if part.state == "ok" else "yellow"
+        detail = "; ".join(filter(None, (part.detail, part.fix)))
+        state = f"[{colour}]{part.state}[/]"
+        table.add_row(part.group, part.name, state, escape(detail))
+    return table

@@ -1,0 +1,43 @@
+"""``edge-seg eval``: how accurate a bundle is on a frame set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    bundle: Annotated[Path, typer.Argument(help="A packed .edgeseg file.")],
+    frames: Annotated[str, typer.Argument(metavar="SET", help="A frame set with masks.")],
+    tolerance: Annotated[
+        float, typer.Option(min=0, help="Pixels that boundaries may be apart and still match.")
+    ] = 3.0,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads the engine may use.")] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Run a TorchScript bundle that nobody trusted signed.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+) -> None:
+    """Score a bundle's masks: IoU, Dice, boundary F1, confusion."""
+    from edge_seg.cli import console
+    from edge_seg.cli.tables import evaluation_table
+    from edge_seg.errors import EdgeSegError
+    from edge_seg.frames import FrameSet
+    from edge_seg.metrics import evaluate
+    from edge_seg.segmenter import Segmenter
+
+    opened = FrameSet.open(frames)
+    with Segmenter(bundle, threads=threads, trust=trust) as segmenter:
+        if opened.classes.names != segmenter.classes.names:
+            raise EdgeSegError(
+                f"'{opened.name}' labels {', '.join(opened.classes.names)}, but the bundle has "
+                f"{', '.join(segmenter.classes.names)}: name a set of the bundle's classes"
+            )
+        with console.counted("evaluating") as progress:
+            evaluation = evaluate(segmenter, opened, progress, tolerance)
+    if json:
+        console.print_json(evaluation)
+    else:
+        console.output.print(evaluation_table(evaluation))

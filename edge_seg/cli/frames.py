@@ -1,0 +1,154 @@
+"""``edge-seg frames``: make frame sets, look at them, check them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edge_seg.cli import console
+
+if TYPE_CHECKING:
+    from edge_seg.frames import FrameSet
+
+app = typer.Typer(help="Frame sets: import, render, check, show.", no_args_is_help=True)
+
+SetArgument = Annotated[str, typer.Argument(metavar="SET", help="A folder, or a shipped set.")]
+OutArgument = Annotated[Path, typer.Argument(metavar="OUT", help="The new set's folder.")]
+NameOption = Annotated[str | None, typer.Option(help="The set's name (default: OUT's).")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+
+@app.command()
+def check(frames: SetArgument, json: JsonOption = False) -> None:
+    """Look for what makes a set bad to calibrate or measure on; exit 2 where it is unusable."""
+    import msgspec
+    from rich import print as show
+
+    from edge_seg.frames import FrameSet
+    from edge_seg.frames.check import check as check_frames
+
+    opened = FrameSet.open(frames)
+    with console.counted("checking") as step:
+        findings = check_frames(opened, step)
+    if json:
+        print(msgspec.json.encode({"name": opened.name, "findings": findings}).decode())
+    else:
+        for finding in findings:
+            colour = "red" if finding.level == "error" else "yellow"
+            show(f"[{colour}]{finding.level}[/] {finding.code}: ", end="")
+            print(finding.message)
+        print(f"{opened.name}: {len(opened)} frames, {len(findings)} findings")
+    if any(finding.level == "error" for finding in findings):
+        raise typer.Exit(2)
+
+
+@app.command("import")
+def import_(
+    folder: Annotated[Path, typer.Argument(help="index.csv, or images/ and masks/, or images.")],
+    out: OutArgument,
+    name: NameOption = None,
+    kind: Annotated[
+        str | None, typer.Option(help="road+lane, road_only or lane_only: what masks can judge.")
+    ] = None,
+    source: Annotated[str | None, typer.Option(help="Rows of this source in index.csv.")] = None,
+    licence: Annotated[str | None, typer.Option(help="The terms the frames come under.")] = None,
+    map: Annotated[
+        list[str] | None, typer.Option(metavar="OLD=NEW", help="Replace a mask value: --map 3=1.")
+    ] = None,
+    images_only: Annotated[bool, typer.Option("--images-only", help="Leave masks out.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Take the first N frames.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Make a frame set from a folder of images, with masks where there are."""
+    from edge_seg.frames.importers import import_folder, parse_mask_map
+
+    with console.counted("importing") as step:
+        made = import_folder(
+            folder,
+            out,
+            name=name,
+            kind=kind,
+            source=source,
+            licence=licence,
+            mask_map=parse_mask_map(map or []),
+            images_only=images_only,
+            limit=limit,
+            progress=step,
+        )
+    _show(made, json)
+
+
+@app.command("import-video")
+def import_video_(
+    video: Annotated[Path, typer.Argument(help="A video file.")],
+    out: OutArgument,
+    name: NameOption = None,
+    licence: Annotated[str, typer.Option(help="The terms the frames come under.")] = "unknown",
+    every: Annotated[int, typer.Option(min=1, help="Take every N-th frame.")] = 1,
+    max_frames: Annotated[int | None, typer.Option(min=1, help="Stop after N frames.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Make a frame set from a video, leaving out frames that nearly repeat the one before."""
+    from edge_seg.frames.importers import import_video
+
+    with console.counted("importing") as step:
+        made = import_video(
+            video,
+            out,
+            name=name,
+            licence=licence,
+            every=every,
+            max_frames=max_frames,
+            progress=step,
+        )
+    _show(made, json)
+
+
+@app.command()
+def render(
+    out: OutArgument,
+    count: Annotated[int, typer.Option(min=1, help="How many frames.")] = 64,
+    seed: Annotated[int, typer.Option(help="The same seed draws the same frames.")] = 0,
+    width: Annotated[int, typer.Option(min=16, help="Pixels.")] = 512,
+    height: Annotated[int, typer.Option(min=16, help="Pixels.")] = 256,
+    name: NameOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Draw road frames with masks in the built-in world."""
+    from edge_seg.errors import MissingRuntimeError
+    from edge_seg.frames import FrameSet, FrameSetWriter
+
+    try:
+        from carla_bridge.world.render import render_frames
+    except ImportError as error:
+        raise MissingRuntimeError(
+            f"rendering needs {error.name}: pip install 'edge-seg[carla]'"
+        ) from error
+    about = f"rendered by edge-seg, seed {seed}"
+    writer = FrameSetWriter(out, name=name or out.name, licence="Apache-2.0", source=about)
+    with writer, console.counted("rendering") as step:
+        for id, frame, mask in render_frames(count, seed, width, height):
+            writer.add(frame, mask, id=id)
+            step(len(writer), count)
+    _show(FrameSet.open(out), json)
+
+
+@app.command()
+def info(frames: SetArgument, json: JsonOption = False) -> None:
+    """Show what a frame set is."""
+    from edge_seg.frames import FrameSet
+
+    _show(FrameSet.open(frames), json)
+
+
+def _show(frames: FrameSet, json: bool) -> None:
+    import msgspec
+
+    facts = frames.describe()
+    if json:
+        print(msgspec.json.encode(facts).decode())
+        return
+    for name, value in facts.items():
+        print(f"{name:<9} {', '.join(value) if isinstance(value, (tuple, list)) else value}")

@@ -1,0 +1,72 @@
+"""``edge-seg``: the commands, and how an error becomes one line and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+
+import typer
+
+from edge_seg.errors import EdgeSegError
+
+COMMANDS = (
+    "pack",
+    "run",
+    "verify",
+    "inspect",
+    "eval",
+    "bench",
+    "train",
+    "models",
+    "targets",
+    "frames",
+    "doctor",
+)
+"""Each is a module beside this one that holds ``command``, or ``app`` where it has subcommands."""
+
+app = typer.Typer(
+    name="edge-seg",
+    help="Quantize a segmentation model, prove it on its own runtime, run it on the edge.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+)
+
+
+def _register() -> None:
+    for name in COMMANDS:
+        if importlib.util.find_spec(f"edge_seg.cli.{name}") is None:
+            continue
+        module = importlib.import_module(f"edge_seg.cli.{name}")
+        if hasattr(module, "app"):
+            app.add_typer(module.app, name=name)
+        else:
+            app.command(name)(module.command)
+
+
+_register()
+
+
+def main() -> None:
+    """Run the command line: exit 0 done, 1 our fault, 2 bad input, 3 gate missed."""
+    try:
+        app()
+    except EdgeSegError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(141)
+    except Exception as error:
+        if os.environ.get("EDGE_SEG_DEBUG"):
+            raise
+        print(
+            f"internal error: {type(error).__name__}: {error} "
+            "(this is a fault of edge-seg; EDGE_SEG_DEBUG=1 shows the traceback)",
+            file=sys.stderr,
+        )
+        sys.exit(1)

@@ -1,0 +1,38 @@
+"""``edge-seg models``: the models that ship, how large they are and what they learnt from."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def command(
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the models that ship."""
+    from edge_seg.models.catalogue import catalogue
+
+    entries = catalogue()
+    if json:
+        import msgspec
+
+        print(msgspec.json.format(msgspec.json.encode(entries)).decode())
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE)
+    for heading in ("name", "parameters", "GMAC", "input", "weights", "trained on"):
+        table.add_column(heading, justify="left" if heading in ("name", "trained on") else "right")
+    for entry in entries:
+        table.add_row(
+            entry.name,
+            f"{entry.parameters / 1e6:.2f} M",
+            f"{entry.gmac:.2f}",
+            f"{entry.input_height}x{entry.input_width}",
+            f"{entry.weights_bytes / 1e6:.2f} MB" if entry.weights_bytes else "none",
+            entry.trained_on,
+        )
+    Console().print(table)

@@ -1,0 +1,91 @@
+"""``edge-seg pack``: a model in, a measured bundle out."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    target: Annotated[str, typer.Option(help="Kind of device (edge-seg targets).")] = "x86",
+    model: Annotated[
+        str,
+        typer.Option(help="A name (edge-seg models), package.module:factory, .pt2 or .onnx."),
+    ] = "lane-unet",
+    weights: Annotated[
+        str | None, typer.Option(help="Weights file, or a transformers folder or hub id.")
+    ] = None,
+    input_size: Annotated[
+        str | None, typer.Option(metavar="HxW", help="Network input, such as 256x512.")
+    ] = None,
+    calibration: Annotated[
+        str, typer.Option(help="Frame set for activation ranges: at least 32 distinct frames.")
+    ] = "lane-mini",
+    evaluation: Annotated[
+        str, typer.Option("--eval", help="Frame set with masks that decides.")
+    ] = "lane-test",
+    engine: Annotated[
+        str, typer.Option(help="auto, or a comma-separated list of engines that may win.")
+    ] = "auto",
+    max_drop: Annotated[
+        float, typer.Option(min=0, help="Points of mean IoU that may be lost.")
+    ] = 0.5,
+    max_class_drop: Annotated[
+        float, typer.Option(min=0, help="Points of IoU that any one class may lose.")
+    ] = 1.0,
+    method: Annotated[str, typer.Option(help="How ranges and weights are found.")] = "ptq",
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads an engine may use (default: all cores).")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Default: MODEL-TARGET.edgeseg."),
+    ] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the result as JSON here.")] = None,
+    sign: Annotated[
+        Path | None, typer.Option(help="Ed25519 private key (PEM) to sign the bundle with.")
+    ] = None,
+) -> None:
+    """Quantize a model for a target and pack the fastest engine that holds the accuracy gate."""
+    from edge_seg.bundle.manifest import Gate
+    from edge_seg.bundle.signature import load_private_key
+    from edge_seg.cli import console
+    from edge_seg.cli.options import parse_size
+    from edge_seg.cli.tables import tournament_table
+    from edge_seg.errors import GateMissedError
+    from edge_seg.frames import FrameSet
+    from edge_seg.models import registry
+    from edge_seg.packer import Request, pack, record
+    from edge_seg.steps import Steps
+    from edge_seg.target import find
+
+    steps = Steps(console.tell, console.track)
+    kind = find(target)
+    key = load_private_key(sign) if sign else None
+    with steps("load") as step:
+        loaded = registry.load(model, weights, parse_size(input_size))
+        step.detail = f"{loaded.name}, {loaded.input.height}x{loaded.input.width}"
+    request = Request(
+        model=loaded,
+        target=kind,
+        calibration=FrameSet.open(calibration),
+        evaluation=FrameSet.open(evaluation),
+        output=out or Path(f"{loaded.name}-{kind.name}.edgeseg"),
+        engines=() if engine == "auto" else tuple(engine.split(",")),
+        gate=Gate(max_drop, max_class_drop),
+        method=method,
+        threads=threads,
+        signing_key=key,
+        command=shlex.join(["edge-seg", *sys.argv[1:]]),
+    )
+    result = pack(request, steps)
+    if json:
+        console.write_json(json, record(result))
+    console.output.print(tournament_table(result.manifest.candidates))
+    if not result.held:
+        raise GateMissedError(result.message)
+    console.output.print(result.message)

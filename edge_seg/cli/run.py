@@ -1,0 +1,46 @@
+"""``edge-seg run``: masks and overlays of any frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    bundle: Annotated[Path, typer.Argument(help="A packed .edgeseg file.")],
+    source: Annotated[
+        str, typer.Argument(help="Image, folder, video, frame set, or camera (0, camera:0).")
+    ],
+    out: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder for masks and overlays.")
+    ] = Path("masks"),
+    overlay: Annotated[
+        bool, typer.Option("--overlay/--no-overlay", help="Also draw masks over frames.")
+    ] = True,
+    limit: Annotated[int | None, typer.Option(min=1, help="Stop after N frames.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads the engine may use.")] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Run a TorchScript bundle that nobody trusted signed.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
+) -> None:
+    """Segment frames: OUT/NAME.png holds class ids, OUT/NAME.overlay.jpg shows them."""
+    from edge_seg.cli import console
+    from edge_seg.frames.sources import open_source
+    from edge_seg.runner import run
+    from edge_seg.segmenter import Segmenter
+
+    frames = open_source(source)
+    with Segmenter(bundle, threads=threads, trust=trust) as segmenter:
+        summary = run(segmenter, frames, out, overlay, limit, console.track)
+    if json:
+        console.print_json(summary)
+        return
+    total = summary.stages["total"]
+    console.output.print(
+        f"{summary.frames} frames, {total.p50_ms:.1f} ms a frame (p99 {total.p99_ms:.1f}), "
+        f"{summary.fps:.1f} fps; masks in {out}",
+        markup=False,
+    )

@@ -1,0 +1,85 @@
+"""Tables that several commands print."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from edge_seg.bench import Benchmark
+from edge_seg.bundle.manifest import Candidate
+from edge_seg.metrics import Evaluation
+
+_COLOURS = {"winner": "bold green", "rejected": "yellow", "failed": "red", "baseline": "dim"}
+
+
+def tournament_table(candidates: Sequence[Candidate]) -> Table:
+    """Return the tournament: a row a candidate."""
+    table = Table(title="tournament", title_justify="left")
+    for name in ("engine", "precision", "status"):
+        table.add_column(name)
+    for name in ("mIoU %", "drop", "p50 ms", "p99 ms", "MB", "peak MB"):
+        table.add_column(name, justify="right")
+    table.add_column("reason", overflow="fold")
+    for row in candidates:
+        table.add_row(
+            row.engine,
+            row.precision,
+            row.status,
+            number(row.miou),
+            number(row.drop),
+            number(row.p50_ms, 1),
+            number(row.p99_ms, 1),
+            number(row.size_bytes and row.size_bytes / 1e6),
+            number(row.peak_rss_bytes and row.peak_rss_bytes / 1e6, 0),
+            Text(row.reason or _floats(row)),
+            style=_COLOURS.get(row.status),
+        )
+    return table
+
+
+def evaluation_table(evaluation: Evaluation) -> Table:
+    """Return the scores: a row a class."""
+    table = Table(title=f"{evaluation.frame_set}: {evaluation.frames} frames", title_justify="left")
+    table.add_column("class")
+    for name in ("IoU %", "Dice %", f"boundary F1 % at {evaluation.boundary_tolerance_px:g} px"):
+        table.add_column(name, justify="right")
+    for name, iou in evaluation.iou.items():
+        f1 = evaluation.boundary_f1.get(name)
+        table.add_row(Text(name), number(iou), number(evaluation.dice.get(name)), number(f1))
+    table.add_row("mean", number(evaluation.miou), "", "", style="bold")
+    return table
+
+
+def benchmark_table(benchmark: Benchmark) -> Table:
+    """Return the latencies: a row an entrant."""
+    table = Table(title=f"latency on {benchmark.machine.cpu}", title_justify="left")
+    table.add_column("entrant")
+    for name in ("pre", "inference", "post", "total p50", "p90", "p99", "fps", "peak MB", "ratio"):
+        table.add_column(name, justify="right")
+    for row in benchmark.entries:
+        total = row.stages["total"]
+        table.add_row(
+            Text(row.name),
+            *(
+                number(row.stages[stage].p50_ms)
+                for stage in ("preprocess", "inference", "postprocess")
+            ),
+            number(total.p50_ms),
+            number(total.p90_ms),
+            number(total.p99_ms),
+            number(row.fps, 1),
+            number(row.peak_rss_bytes / 1e6, 0),
+            number(benchmark.ratios[row.name]),
+        )
+    return table
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """Return a figure, or a dash where there is none."""
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _floats(row: Candidate) -> str:
+    return f"in float: {', '.join(row.float_layers)}" if row.float_layers else ""

@@ -1,0 +1,49 @@
+"""``edge-seg verify BUNDLE``: digests, signature, and the golden frames on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    bundle: Annotated[Path, typer.Argument(help="The .edgeseg file.")],
+    key: Annotated[
+        Path | None, typer.Option(help="Maker's public key (PEM); unsigned is then a fault.")
+    ] = None,
+    skip_golden: Annotated[
+        bool, typer.Option("--skip-golden", help="Do not run the golden frames (no runtime here).")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Check that a bundle is whole, who made it, and that it gives its golden masks here."""
+    from edge_seg.bundle.archive import open_bundle
+    from edge_seg.bundle.verification import verify_bundle
+
+    opened = open_bundle(bundle)
+    if skip_golden:
+        result = verify_bundle(opened, key)
+    else:
+        from edge_seg.segmenter import Segmenter
+
+        with Segmenter(bundle) as segmenter:
+            result = verify_bundle(opened, key, segmenter)
+
+    if json:
+        import msgspec
+
+        print(msgspec.json.encode(result).decode())
+    else:
+        print(f"digests    {result.files} files, {result.size_bytes} bytes, as packed")
+        print(f"signature  {result.signature.state} {result.signature.fingerprint or ''}".rstrip())
+        if result.golden is not None:
+            print(
+                f"golden     {result.golden.identical} of {result.golden.frames} masks identical, "
+                f"worst {result.golden.agreement_min:.2f} % of pixels equal"
+            )
+    if not result.ok:
+        from edge_seg.bundle.errors import BundleError
+
+        raise BundleError("; ".join(result.faults))

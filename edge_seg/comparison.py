@@ -1,0 +1,82 @@
+"""Bundles and engines side by side: what ``edge-seg bench`` runs."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+from edge_seg import bench, engines
+from edge_seg.bundle.archive import Bundle, open_bundle
+from edge_seg.bundle.manifest import check_runs_here
+from edge_seg.errors import EdgeSegError
+from edge_seg.files import write_bytes
+from edge_seg.frames import FrameSet
+from edge_seg.machine import this_machine
+from edge_seg.progress import Track, silent
+from edge_seg.worker import Job, Worker
+
+
+def compare(
+    bundle: Path,
+    others: list[str],
+    frames: FrameSet,
+    count: int,
+    threads: int | None = None,
+    track: Track = silent,
+) -> bench.Benchmark:
+    """Time ``bundle`` and each of ``others`` in turns on ``count`` frames of a set.
+
+    ``others`` are paths of bundles, or names of engines that run the first bundle's file.
+    """
+    first = open_bundle(bundle)
+    check_runs_here(first.manifest)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edge-seg-")))
+        entrants = {bundle.name: (first, _job(first, folder / "0", threads))}
+        for index, other in enumerate(others, 1):
+            name, opened, job = _entrant(other, first, folder / str(index), threads)
+            name = name if name not in entrants else f"{name} ({index})"
+            entrants[name] = (opened, job)
+        workers = {name: stack.enter_context(Worker(job)) for name, (_, job) in entrants.items()}
+        timings = bench.interleave(workers, frames.path, count, track)
+    entries = [
+        bench.entry(name, *timings[name], len(opened.read(opened.manifest.model_file)))
+        for name, (opened, _) in entrants.items()
+    ]
+    return bench.Benchmark(
+        machine=this_machine(),
+        frame_set=frames.name,
+        entries=entries,
+        ratios={e.name: entries[0].fps / e.fps for e in entries},
+        stages=entries[0].stages,
+        fps=entries[0].fps,
+    )
+
+
+def _entrant(
+    other: str, first: Bundle, model: Path, threads: int | None
+) -> tuple[str, Bundle, Job]:
+    if Path(other).is_file():
+        opened = open_bundle(Path(other))
+        check_runs_here(opened.manifest)
+        return Path(other).name, opened, _job(opened, model, threads)
+    engine = engines.find(other)
+    if Path(first.manifest.model_file).suffix != f".{engine.suffix}":
+        raise EdgeSegError(
+            f"engine '{other}' does not read the bundle's {first.manifest.model_file}: "
+            f"pack one for it (edge-seg pack --engine {other}) and compare the bundles"
+        )
+    return other, first, _job(first, model, threads, other)
+
+
+def _job(bundle: Bundle, model: Path, threads: int | None, engine: str | None = None) -> Job:
+    manifest = bundle.manifest
+    write_bytes(model, bundle.read(manifest.model_file))
+    return Job(
+        engine=engine or manifest.engine.name,
+        model=str(model),
+        input=manifest.input,
+        options=dict(manifest.options),
+        threads=threads,
+    )

@@ -1,0 +1,96 @@
+"""Engines: the runtimes that execute a lowered model, found by name.
+
+    engine = find("openvino")
+    session = engine.open(model, spec, options={}, threads=2)
+
+Each engine is a folder with the same two files: ``lowering.py`` (on the host, may need
+torch and ONNX) and ``session.py`` (on the device, needs numpy, OpenCV and its runtime).
+Engines are found through the entry-point group ``edge_seg.engines``, so that another
+package can add one; nothing of an engine is imported before it is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, entry_points, version
+from typing import TYPE_CHECKING, Any
+
+from edge_seg.errors import EdgeSegError, MissingRuntimeError, closest
+
+if TYPE_CHECKING:
+    from edge_seg.engines.lowering import Lower
+    from edge_seg.engines.session import Options, Session
+    from edge_seg.preprocess import InputSpec
+
+GROUP = "edge_seg.engines"
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What is known of an engine without importing it.
+
+    ``folder`` is the package that holds ``lowering`` and ``session``. ``variants`` maps a
+    precision that the engine competes with to the ways of running it (`Options`) that are
+    worth timing against each other. ``runtime`` is the import name and ``distribution`` the
+    pip name of what executes the model; ``extra`` brings it. ``suffix`` ends the model file;
+    ``minimum_version`` is the oldest runtime that is meant to run it.
+    ``unpickles`` says that opening a file runs an unpickler, so that it must be trusted.
+    """
+
+    name: str
+    folder: str
+    runtime: str
+    distribution: str
+    extra: str
+    suffix: str
+    minimum_version: str
+    variants: Mapping[str, tuple[Options, ...]]
+    unpickles: bool = False
+
+    @property
+    def installed(self) -> bool:
+        """Say whether the runtime is there, without importing it."""
+        return importlib.util.find_spec(self.runtime) is not None
+
+    def runtime_version(self) -> str:
+        """Return the installed runtime's version, or raise `MissingRuntimeError`."""
+        try:
+            return version(self.distribution)
+        except PackageNotFoundError as error:
+            raise self._missing() from error
+
+    def open(
+        self, model: bytes, spec: InputSpec, options: Options, threads: int | None = None
+    ) -> Session:
+        """Load a lowered file; raises `EdgeSegError` when the runtime is missing or refuses it."""
+        if not self.installed:
+            raise self._missing()
+        module = importlib.import_module(f"{self.folder}.session")
+        return module.open_session(model, spec, options, threads)
+
+    def lowering(self) -> Lower:
+        """Return the function that makes this engine's file."""
+        return importlib.import_module(f"{self.folder}.lowering").lower
+
+    def _missing(self) -> MissingRuntimeError:
+        return MissingRuntimeError(
+            f"engine '{self.name}' needs {self.distribution}, which is not installed: "
+            f"pip install 'edge-seg[{self.extra}]'"
+        )
+
+
+def find(name: str) -> Engine:
+    """Return the engine of that name, or raise `EdgeSegError` with the closest one."""
+    engines = {point.name: point for point in entry_points(group=GROUP)}
+    if name not in engines:
+        raise EdgeSegError(f"unknown engine '{name}': {closest(name, engines)}")
+    engine: Any = engines[name].load()
+    return engine
+
+
+def names() -> list[str]:
+    """Return the names of all engines, sorted."""
+    return sorted(point.name for point in entry_points(group=GROUP))

@@ -1,0 +1,16 @@
+"""ONNX Runtime's file: the shared graph with class ids as its output."""
+
+from __future__ import annotations
+
+from edge_seg.engines.lowering import Source
+from edge_seg.engines.session import Options
+from edge_seg.quantize.class_ids import with_class_ids
+from edge_seg.quantize.qdq import quantize_graph
+
+
+def lower(source: Source, precision: str, options: Options) -> bytes:
+    """Return the ONNX file: the Q/DQ graph for int8, the float graph for float32."""
+    graph = source.graph
+    if precision == "int8":
+        graph = quantize_graph(graph, source.recipe)
+    return with_class_ids(graph, str(options["ids"])).SerializeToString(deterministic=True)

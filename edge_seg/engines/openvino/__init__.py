@@ -1,0 +1,21 @@
+"""OpenVINO: runs the shared Q/DQ graph, which its ONNX reader turns into integer kernels."""
+
+from itertools import product
+
+from edge_seg.engines import Engine
+
+_WAYS = tuple(
+    {"ids": ids, "resize": where}
+    for ids, where in product(("argmax", "compare"), ("host", "graph"))
+)
+
+ENGINE = Engine(
+    name="openvino",
+    folder="edge_seg.engines.openvino",
+    runtime="openvino",
+    distribution="openvino",
+    extra="x86",
+    suffix="onnx",
+    minimum_version="2025.0",
+    variants={"int8": _WAYS, "float32": _WAYS},
+)

@@ -1,0 +1,99 @@
+"""OpenVINO on the device: one request, tensors over buffers made once.
+
+Option ``resize``: ``graph`` puts the resize into the compiled model, which is then
+compiled anew for a frame of another size; ``host`` resizes with OpenCV.
+"""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import openvino
+from openvino.preprocess import PrePostProcessor, ResizeAlgorithm
+
+from edge_seg.engines.session import Options
+from edge_seg.errors import EdgeSegError
+from edge_seg.preprocess import Frame, InputSpec, Mask, resize
+
+
+class OpenVinoSession:
+    """A `edge_seg.engines.session.Session` on OpenVINO's CPU plugin."""
+
+    def __init__(self, model: bytes, spec: InputSpec, threads: int | None) -> None:
+        self._core = openvino.Core()
+        self._spec = spec
+        self._model = _read(self._core, model)
+        self._config = {
+            "PERFORMANCE_HINT": "LATENCY",
+            # Without this the float layers run in bfloat16 where the processor has it, and
+            # the masks depend on the machine.
+            "INFERENCE_PRECISION_HINT": "f32",
+            **({"INFERENCE_NUM_THREADS": threads} if threads else {}),
+        }
+        self._compile(self._model, (spec.height, spec.width))
+
+    def _compile(self, model: openvino.Model, size: tuple[int, int]) -> None:
+        self._size = size
+        self._frame = np.empty((1, *size, 3), np.uint8)
+        try:
+            compiled = self._core.compile_model(model, "CPU", self._config)
+        except RuntimeError as error:
+            raise EdgeSegError(f"OpenVINO refuses the model: {str(error)[:200]}") from error
+        self._request = compiled.create_infer_request()
+        self._request.set_input_tensor(openvino.Tensor(self._frame, shared_memory=True))
+
+    def preprocess(self, frame: Frame) -> None:
+        """Resize into the request's input."""
+        resize(frame, self._spec, out=self._frame[0])
+
+    def infer(self) -> None:
+        """Run the graph."""
+        self._request.infer()
+
+    def ids(self) -> Mask:
+        """Return the request's output."""
+        ids: Mask = self._request.get_output_tensor(0).data
+        return ids.reshape(self._spec.height, self._spec.width)
+
+    def close(self) -> None:
+        """Drop the compiled model."""
+        del self._request, self._model, self._core
+
+
+class ResizingOpenVinoSession(OpenVinoSession):
+    """The same with the resize inside the graph, compiled for the frame's size."""
+
+    def preprocess(self, frame: Frame) -> None:
+        """Copy into the request's input; compile when the size is a new one."""
+        if frame.shape[:2] != self._size:
+            self._compile(_with_resize(self._core, self._model, frame), frame.shape[:2])
+        np.copyto(self._frame[0], frame)
+
+
+def _read(core: openvino.Core, model: bytes) -> openvino.Model:
+    try:
+        return core.read_model(io.BytesIO(model))
+    except RuntimeError as error:
+        raise EdgeSegError(f"OpenVINO cannot read the model: {str(error)[:200]}") from error
+
+
+def _with_resize(core: openvino.Core, model: openvino.Model, frame: Frame) -> openvino.Model:
+    """Return a copy of ``model`` that takes frames of this frame's size."""
+    steps = PrePostProcessor(model.clone())
+    source = steps.input()
+    source.tensor().set_shape([1, *frame.shape]).set_layout(openvino.Layout("NHWC"))
+    source.model().set_layout(openvino.Layout("NHWC"))
+    # The resize interpolates in float; rounding back to uint8 is what OpenCV's does too.
+    source.preprocess().convert_element_type(openvino.Type.f32)
+    source.preprocess().resize(ResizeAlgorithm.RESIZE_LINEAR)
+    source.preprocess().convert_element_type(openvino.Type.u8)
+    return steps.build()
+
+
+def open_session(
+    model: bytes, spec: InputSpec, options: Options, threads: int | None
+) -> OpenVinoSession:
+    """Load an ONNX file in the way that ``options`` say."""
+    kind = ResizingOpenVinoSession if options.get("resize") == "graph" else OpenVinoSession
+    return kind(model, spec, threads)

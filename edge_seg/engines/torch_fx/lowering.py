@@ -1,0 +1,89 @@
+"""PyTorch's file: the module, quantized by FX graph mode, traced with frame in and ids out.
+
+FX calibrates itself: it sees the recipe's frames and follows the recipe's rule (min-max
+observers, seven-bit activations being fbgemm's own guard against saturation).
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from edge_seg.engines.lowering import CannotLowerError, Source
+from edge_seg.engines.session import Options
+from edge_seg.preprocess import Frame, InputSpec
+
+if TYPE_CHECKING:
+    from edge_seg.quantize.recipe import Recipe
+
+
+class FrameToIds(nn.Module):
+    """The network with its ends on: uint8 BGR (1, h, w, 3) in, uint8 ids (1, h, w) out."""
+
+    def __init__(self, network: nn.Module, spec: InputSpec) -> None:
+        super().__init__()
+        self.network = network
+        std = torch.tensor(spec.std).reshape(1, 3, 1, 1)
+        self.scale = nn.Buffer(1.0 / (255.0 * std))
+        self.offset = nn.Buffer(-torch.tensor(spec.mean).reshape(1, 3, 1, 1) / std)
+
+    def forward(self, frame: torch.Tensor) -> torch.Tensor:
+        """Normalise, run, decide."""
+        rgb = frame.permute(0, 3, 1, 2).flip(1).float()
+        logits = self.network(rgb * self.scale + self.offset)
+        return logits.argmax(1).to(torch.uint8)
+
+
+def lower(source: Source, precision: str, options: Options) -> bytes:
+    """Return a TorchScript archive; raises `CannotLowerError` where there is no module."""
+    if source.model.module is None:
+        raise CannotLowerError("the model came as ONNX: PyTorch has no module to quantize")
+    network = source.model.module
+    spec = source.model.input
+    if precision == "int8":
+        network = _quantize(network, spec, source.recipe, source.frames)
+    frame = torch.zeros(1, spec.height, spec.width, 3, dtype=torch.uint8)
+    with torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        traced = torch.jit.trace(FrameToIds(network, spec).eval(), frame, check_trace=False)
+        frozen = torch.jit.freeze(traced)
+    buffer = io.BytesIO()
+    torch.jit.save(frozen, buffer)
+    return buffer.getvalue()
+
+
+def _quantize(
+    network: nn.Module, spec: InputSpec, recipe: Recipe, frames: Sequence[Frame]
+) -> nn.Module:
+    """Prepare, show the calibration frames, convert."""
+    from torch.ao.quantization import get_default_qconfig_mapping
+    from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
+
+    mapping = get_default_qconfig_mapping("fbgemm")
+    for layer in recipe.float_layers:
+        mapping.set_module_name(layer, None)
+    example = (torch.zeros(1, 3, spec.height, spec.width),)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            prepared = prepare_fx(copy.deepcopy(network).eval(), mapping, example)
+            _show(prepared, spec, frames)
+            torch.backends.quantized.engine = "fbgemm"
+            return convert_fx(prepared)
+    except Exception as error:  # FX raises what its tracer met in the user's code
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise CannotLowerError(f"FX cannot quantize the module: {reason[:200]}") from error
+
+
+def _show(prepared: nn.Module, spec: InputSpec, frames: Sequence[Frame]) -> None:
+    from edge_seg.preprocess import normalise
+
+    with torch.inference_mode():
+        for frame in frames:
+            prepared(torch.from_numpy(normalise(frame, spec)))

@@ -1,0 +1,101 @@
+"""Files that appear whole or not at all, and their digests.
+
+    with atomic_write(path) as file:
+        file.write(payload)
+
+A reader of ``path`` sees the old content or the new, never a part: the bytes go to a
+temporary file beside the goal, are flushed to the disk, and are renamed over it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from edge_seg.errors import EdgeSegError
+
+TEMPORARY_PREFIX = ".edge-seg-"
+"""Every temporary file of this project begins so; `remove_stale` clears what a kill left."""
+
+
+@contextlib.contextmanager
+def atomic_write(path: Path | str) -> Iterator[IO[bytes]]:
+    """Yield a binary file that becomes ``path`` on success and vanishes on failure.
+
+    Raises `EdgeSegError` when the folder is missing or read-only, or the disk is full.
+    """
+    path = Path(path)
+    temporary: str | None = None
+    try:
+        descriptor, temporary = tempfile.mkstemp(
+            dir=path.parent, prefix=f"{TEMPORARY_PREFIX}{os.getpid()}-"
+        )
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+        temporary = None
+        sync_folder(path.parent)
+    except OSError as error:
+        raise explain(error, path) from error
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+
+
+def write_bytes(path: Path | str, payload: bytes) -> None:
+    """Write ``payload`` to ``path``, whole or not at all."""
+    with atomic_write(path) as file:
+        file.write(payload)
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's entries to the disk, so that a rename survives a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def explain(error: OSError, path: Path | str) -> EdgeSegError:
+    """Turn an operating system error at ``path`` into one line with the way out."""
+    if error.errno == errno.ENOSPC:
+        return EdgeSegError(f"no space left on the disk of {path}: free some, then run again")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return EdgeSegError(f"cannot write {path}: permission denied; choose another place")
+    if error.errno == errno.ENOENT:
+        return EdgeSegError(f"cannot write {path}: the folder does not exist; create it first")
+    return EdgeSegError(f"cannot write {path}: {error.strerror or error}")
+
+
+def remove_stale(folder: Path) -> None:
+    """Remove temporary files in ``folder`` whose process is gone (left by a kill)."""
+    for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
+        owner = leftover.name[len(TEMPORARY_PREFIX) :].split("-")[0]
+        if owner.isdigit() and not Path(f"/proc/{owner}").exists():
+            with contextlib.suppress(OSError):
+                leftover.unlink()
+
+
+def sha256(payload: bytes) -> str:
+    """Return the hex SHA-256 digest of ``payload``."""
+    return hashlib.sha256(payload).hexdigest()
+
+
+def sha256_file(path: Path | str) -> str:
+    """Return the hex SHA-256 digest of a file's content."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

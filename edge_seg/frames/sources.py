@@ -1,0 +1,212 @@
+"""Anything with frames in it: an image, a folder, a frame set, a video, a camera.
+
+source = open_source("drive.mp4")       # or road.jpg, photos/, lane-mini, 0, camera:1
+for name, frame in source:              # name to save results under, (H, W, 3) uint8 BGR
+    ...
+source.count                            # how many there will be, None for a camera
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from edge_seg.errors import EdgeSegError, closest
+from edge_seg.frames.frameset import FrameSet, shipped_names
+from edge_seg.frames.headers import read_header
+from edge_seg.frames.images import SUFFIXES, quiet_opencv, read_image
+from edge_seg.frames.manifest import MANIFEST
+from edge_seg.preprocess import Frame
+
+_CAMERA = re.compile(r"(?:camera:)?(\d{1,3})")
+_PROBE_BYTES = 1024
+
+
+class Source(Protocol):
+    """An iterable of (name, frame); every iteration starts from the beginning."""
+
+    name: str
+    """What the source is called, fit for a file name."""
+    count: int | None
+    """How many frames there are; a video's own claim, None where it makes none or for a camera."""
+    is_stream: bool
+    """Whether frames follow each other in time (video, camera), so that a video shows them best."""
+    fps: float | None
+    """Frames per second of a stream that says so."""
+
+    def __iter__(self) -> Iterator[tuple[str, Frame]]:
+        """Yield (name, frame); a name occurs once, and is fit for a file name."""
+        ...
+
+
+class ImageSource:
+    """Image files, in the order given. ``skipped`` counts files of the folder left out."""
+
+    is_stream = False
+    fps: float | None = None
+
+    def __init__(self, name: str, paths: list[Path], skipped: int = 0) -> None:
+        self.name = name
+        self.paths = paths
+        self.count: int | None = len(paths)
+        self.skipped = skipped
+
+    def __iter__(self) -> Iterator[tuple[str, Frame]]:
+        stems = Counter(path.stem for path in self.paths)
+        for path in self.paths:
+            # a.jpg beside a.png: the stem alone would name two frames alike.
+            yield path.stem if stems[path.stem] == 1 else path.name, read_image(path)
+
+
+class FrameSetSource:
+    """The frames of a frame set, by their ids."""
+
+    is_stream = False
+    fps: float | None = None
+
+    def __init__(self, frames: FrameSet) -> None:
+        self.name = frames.name
+        self.frames = frames
+        self.count: int | None = len(frames)
+
+    def __iter__(self) -> Iterator[tuple[str, Frame]]:
+        for index, entry in enumerate(self.frames.entries):
+            yield entry.id, self.frames.image(index)
+
+
+class VideoSource:
+    """A video file, a stream's address, or a camera by its number.
+
+    Raises `EdgeSegError` where it cannot be opened or gives no frame. A file that ends
+    before its claimed count just ends.
+    """
+
+    is_stream = True
+
+    def __init__(self, name: str, address: str | int) -> None:
+        self.name = name
+        self._address = address
+        capture = self._open()
+        fps, count = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        with quiet_opencv():
+            first, _ = capture.read()
+        capture.release()
+        if not first:
+            raise EdgeSegError(f"{address} gives no frame: it is truncated or of an unknown kind")
+        self.fps: float | None = fps if 0 < fps < 1000 else None
+        known = isinstance(address, str) and 0 < count < 1e9
+        self.count: int | None = int(count) if known else None
+
+    def __iter__(self) -> Iterator[tuple[str, Frame]]:
+        capture = self._open()
+        try:
+            index = 0
+            while True:
+                done, frame = capture.read()
+                if not done:
+                    return
+                yield f"{self.name}-{index:06d}", np.asarray(frame, np.uint8)
+                index += 1
+        finally:
+            capture.release()
+
+    def _open(self) -> cv2.VideoCapture:
+        with quiet_opencv():
+            capture = cv2.VideoCapture(self._address)
+        if capture.isOpened():
+            return capture
+        if isinstance(self._address, int):
+            raise EdgeSegError(
+                f"cannot open camera {self._address}: is it plugged in, free, "
+                f"and may you read /dev/video{self._address}?"
+            )
+        raise EdgeSegError(
+            f"cannot open {self._address} as a video: it is damaged, truncated or no video"
+        )
+
+
+def open_source(text: str | Path) -> Source:
+    """Open what ``text`` names: a file or folder, a frame set, a stream's URL, or a camera.
+
+    A camera is "0" or "camera:0". A folder gives its images in natural order (2 before 10)
+    and leaves other files out. Raises `EdgeSegError` where there is nothing of that name.
+    """
+    text = str(text)
+    path = Path(text)
+    if path.is_dir():
+        return _folder(path)
+    if path.exists():
+        return _file(path)
+    if camera := _CAMERA.fullmatch(text):
+        return VideoSource(f"camera-{camera[1]}", int(camera[1]))
+    if "://" in text:
+        return VideoSource("stream", text)
+    if text in shipped_names():
+        return FrameSetSource(FrameSet.open(text))
+    raise EdgeSegError(_missing(path))
+
+
+def natural_key(path: Path) -> list[tuple[int, str]]:
+    """Return a sort key under which ``frame2`` comes before ``frame10``."""
+    parts = re.findall(r"(\d+)|(\D+)", path.name)
+    return [(int(digits) if digits else -1, text.lower()) for digits, text in parts]
+
+
+def list_images(folder: Path) -> tuple[list[Path], int]:
+    """Return a folder's image files in natural order, and how many other files it has."""
+    try:
+        files = [path for path in folder.iterdir() if path.is_file()]
+    except OSError as error:
+        raise EdgeSegError(f"cannot read {folder}: {error.strerror or error}") from error
+    visible = [path for path in files if not path.name.startswith(".")]
+    images = [path for path in visible if path.suffix.lower() in SUFFIXES]
+    return sorted(images, key=lambda path: (natural_key(path), path.name)), len(visible) - len(
+        images
+    )
+
+
+def _folder(path: Path) -> Source:
+    if (path / MANIFEST).exists():
+        return FrameSetSource(FrameSet.open(path))
+    images, skipped = list_images(path)
+    if not images:
+        raise EdgeSegError(
+            f"{path} has no images ({skipped} other files): name a folder with JPEG or PNG files"
+        )
+    return ImageSource(path.resolve().name, images, skipped)
+
+
+def _file(path: Path) -> Source:
+    try:
+        with path.open("rb") as file:
+            start = file.read(_PROBE_BYTES)
+    except OSError as error:
+        raise EdgeSegError(f"cannot read {path}: {error.strerror or error}") from error
+    if not start:
+        raise EdgeSegError(f"{path} is empty (zero bytes): copy it again")
+    try:
+        image = path.suffix.lower() in SUFFIXES or read_header(start) is not None
+    except ValueError:  # an image's signature; that its end is missing is due to the probe
+        image = True
+    if image:
+        return ImageSource(path.stem, [path])
+    if b"\0" not in start:
+        # FFmpeg would draw a text file as a terminal and call that a video.
+        raise EdgeSegError(f"{path} is neither an image nor a video")
+    return VideoSource(path.stem, str(path))
+
+
+def _missing(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f"no such file: {path}: the folder {path.parent} does not exist"
+    names = [entry.name for entry in path.parent.iterdir()]
+    near = difflib.get_close_matches(path.name, names, n=3, cutoff=0.5)
+    hint = f"did you mean {', '.join(repr(str(path.parent / name)) for name in near)}?"
+    return f"no such file: {path}: {hint if near else closest(path.name, shipped_names())}"

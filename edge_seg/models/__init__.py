@@ -1,0 +1,11 @@
+"""The networks: the two that ship, and those that a user brings.
+
+    from edge_seg.models import registry
+
+    model = registry.load("lane-unet")
+    logits = model.module(images)  # (N, 3, 256, 512) float32 RGB -> (N, 3, 256, 512)
+
+`registry` finds a model by name or file; `unet` and `deeplab` are the networks;
+`user`, `exported` and `onnx_file` read what a user brings; `weights_file` is the
+safetensors format of the weights; `count` counts parameters and multiplications.
+"""

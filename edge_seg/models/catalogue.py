@@ -1,0 +1,47 @@
+"""What ``edge-seg models`` lists.
+
+for entry in catalogue():
+    entry.name, entry.parameters, entry.gmac
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from edge_seg.models import registry
+from edge_seg.models.count import count
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One model; ``weights_bytes`` is 0 where the installation has no weights for it."""
+
+    name: str
+    parameters: int
+    gmac: float
+    input_height: int
+    input_width: int
+    classes: tuple[str, ...]
+    weights_bytes: int
+    trained_on: str
+
+
+def catalogue() -> list[Entry]:
+    """Return an entry for each model of `registry.names`."""
+    return [_entry(name) for name in registry.names()]
+
+
+def _entry(name: str) -> Entry:
+    path = registry.WEIGHTS / f"{name}.safetensors"
+    shipped = path.exists()
+    model = registry.load(name, weights=None if shipped else registry.RANDOM)
+    size = count(model)
+    return Entry(
+        name=name,
+        parameters=size.parameters,
+        gmac=round(size.gmac or 0.0, 3),
+        input_height=model.input.height,
+        input_width=model.input.width,
+        classes=model.classes.names,
+        weights_bytes=path.stat().st_size if shipped else 0,
+        trained_on=model.source,
+    )

@@ -1,0 +1,200 @@
+"""What goes into the bundle once the winner is known: manifest, golden frames, report, card."""
+
+from __future__ import annotations
+
+import platform
+import tempfile
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import msgspec
+import numpy as np
+
+import edge_seg
+from edge_seg.bundle.golden import make_golden
+from edge_seg.bundle.manifest import (
+    Candidate,
+    EngineRef,
+    FrameSetSource,
+    Manifest,
+    ModelSource,
+)
+from edge_seg.frames import FrameSet
+from edge_seg.machine import this_machine
+from edge_seg.model_card import model_card
+from edge_seg.preprocess import Mask, resize, resize_mask
+from edge_seg.quantize import quantize_graph
+from edge_seg.quantize.recipe import encode
+from edge_seg.quantize.sensitivity import LayerNoise, simulate
+from edge_seg.report.page import write_report
+from edge_seg.report.record import LayerRow, RangeRow, ReportData, Sample, SetInfo
+from edge_seg.steps import Steps
+from edge_seg.tournament import Arena, Contestant
+
+if TYPE_CHECKING:
+    from edge_seg.packer import Judged, Request
+
+SHOWN = 4
+"""Evaluation frames in the report; the first of them are the golden frames too."""
+GOLDEN = 3
+AGREEMENT_GOAL = 99.5
+"""Percent of pixels: below it the report must explain."""
+
+Masks = dict[str, list[Mask]]
+
+
+def bundle_of(
+    request: Request,
+    arena: Arena,
+    judged: Sequence[Judged],
+    candidates: list[Candidate],
+    champion: Contestant,
+    noise: Sequence[LayerNoise],
+    steps: Steps,
+) -> tuple[Manifest, dict[str, bytes]]:
+    """Return the manifest and the members of the champion's bundle."""
+    held = any(c.status == "winner" for c in candidates)
+    shown = _spread(len(request.evaluation), SHOWN)
+    ran = [j.contestant for j in judged if j.contestant is not None]
+    masks = {c.label: _masks(arena, c, shown) for c in ran}
+    agreement = {c.label: _agreement(arena, c, shown, masks) for c in ran if c.precision == "int8"}
+    images = [request.evaluation.image(index) for index in shown]
+    golden, members = make_golden(images[:GOLDEN], masks[champion.label][:GOLDEN])
+    model_file = f"model.{champion.engine.suffix}"
+    manifest = Manifest(
+        name=f"{request.model.name}-{request.target.name}",
+        target=request.target.name,
+        architecture=request.target.architecture,
+        model=ModelSource(request.model.name, request.model.digest),
+        input=request.model.input,
+        classes=request.model.classes,
+        engine=EngineRef(
+            champion.engine.name,
+            champion.engine.distribution,
+            champion.engine.runtime_version(),
+            champion.engine.minimum_version,
+        ),
+        precision=champion.precision,
+        model_file=model_file,
+        options=dict(champion.options),
+        calibration=_source(request.calibration),
+        evaluation=_source(request.evaluation),
+        gate=msgspec.structs.replace(request.gate, held=held),
+        candidates=candidates,
+        winner=champion.label,
+        versions=tool_versions(),
+        machine=this_machine(),
+        golden=golden,
+    )
+    recipe = arena.source.recipe.keeping_float(champion.float_layers)
+    report = ReportData(
+        title=f"{request.model.name} for {request.target.name}",
+        model=request.model.name,
+        target=request.target.name,
+        candidates=candidates,
+        gate=request.gate,
+        classes=request.model.classes,
+        command=request.command,
+        samples=_samples(request.evaluation, shown, masks, ran[0].label, champion.label),
+        sensitivity=[
+            LayerRow(row.layer, row.sqnr_db, None, row.layer in champion.float_layers)
+            for row in noise
+        ],
+        ranges=[RangeRow(name, low, high) for name, (low, high) in recipe.ranges.items()],
+        calibration=_info(request.calibration),
+        evaluation=_info(request.evaluation),
+        steps=steps.finished,
+        versions=manifest.versions,
+        machine=manifest.machine,
+        agreement=agreement,
+        notes=_notes(candidates, agreement),
+    )
+    members[model_file] = champion.model
+    members["recipe.json"] = encode(recipe)
+    members["report.html"] = write_report(report).encode()
+    members["MODEL_CARD.md"] = model_card(manifest, request.model).encode()
+    return manifest, members
+
+
+def tool_versions() -> dict[str, str]:
+    """Return the versions of everything that had a hand in the result."""
+    names = ("torch", "transformers", "onnx", "onnxruntime", "openvino", "numpy")
+    found = {"edge_seg": edge_seg.__version__, "python": platform.python_version()}
+    for name in (*names, "opencv-python-headless"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _masks(arena: Arena, contestant: Contestant, indices: tuple[int, ...]) -> list[Mask]:
+    """Return the masks that the contestant's own runtime gives for some evaluation frames."""
+    with tempfile.TemporaryDirectory(prefix="edge-seg-") as folder:
+        arena.masks(contestant, indices, Path(folder))
+        files = [str(Path(folder) / f"{index}.png") for index in indices]
+        return [np.asarray(cv2.imread(file, cv2.IMREAD_GRAYSCALE), np.uint8) for file in files]
+
+
+def _agreement(
+    arena: Arena, contestant: Contestant, indices: tuple[int, ...], masks: Masks
+) -> float:
+    """Return the percent of pixels on which a contestant's masks equal the simulation's."""
+    recipe = arena.source.recipe.keeping_float(contestant.float_layers)
+    graph = quantize_graph(arena.source.graph, recipe)
+    images = [arena.evaluation.image(index) for index in indices]
+    logits = simulate(graph, [resize(image, arena.source.model.input) for image in images])
+    equal = [
+        np.mean(resize_mask(ids.astype(np.uint8), *mask.shape) == mask)
+        for ids, mask in zip(logits.argmax(1), masks[contestant.label], strict=True)
+    ]
+    return float(100 * np.mean(equal))
+
+
+def _samples(
+    frames: FrameSet, indices: tuple[int, ...], masks: Masks, reference: str, champion: str
+) -> list[Sample]:
+    rows = []
+    for position, index in enumerate(indices):
+        frame = frames[index]
+        float_mask, int8_mask = masks[reference][position], masks[champion][position]
+        rows.append(Sample(frame.id, frame.image, float_mask, int8_mask, frame.mask))
+    return rows
+
+
+def _notes(candidates: Sequence[Candidate], agreement: dict[str, float]) -> list[str]:
+    """Say what a reader would otherwise stumble over."""
+    notes = [
+        f"{label} agrees with the simulation on {share:.2f} % of pixels, less than "
+        f"{AGREEMENT_GOAL} %: "
+        + (
+            "it calibrates itself, on its own grid, so it rounds differently"
+            if label.startswith("fbgemm")
+            else "its kernels round differently where two classes are level"
+        )
+        for label, share in agreement.items()
+        if share < AGREEMENT_GOAL
+    ]
+    winner = next((c for c in candidates if c.status == "winner"), None)
+    for baseline in (c for c in candidates if c.status == "baseline"):
+        if winner and winner.p50_ms and baseline.p50_ms and baseline.p50_ms < winner.p50_ms:
+            notes.append(
+                f"on this machine {baseline.label} is faster than the packed {winner.label}"
+            )
+    return notes
+
+
+def _spread(count: int, wanted: int) -> tuple[int, ...]:
+    """Return up to ``wanted`` indices spread evenly over ``count`` frames."""
+    return tuple(sorted({round(i * (count - 1) / max(1, wanted - 1)) for i in range(wanted)}))
+
+
+def _source(frames: FrameSet) -> FrameSetSource:
+    return FrameSetSource(frames.name, frames.digest, len(frames))
+
+
+def _info(frames: FrameSet) -> SetInfo:
+    return SetInfo(frames.name, frames.digest, len(frames), frames.licence)

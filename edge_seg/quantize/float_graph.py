@@ -1,0 +1,197 @@
+"""The float graph: the model as every engine gets it, folded, frame in and logits out.
+
+    graph = float_graph(model)   # onnx.ModelProto
+    # input  "frame"  uint8   (1, h, w, 3), BGR: the frame at the network's size
+    # output "logits" float32 (1, classes, h, w)
+
+Batch norm is folded by the exporter and ONNX Runtime's basic optimizations. The channel
+order and the normalisation are folded into the first convolution's weights wherever that
+is exact: it always is for the order and the scale; a mean can only be folded where the
+convolution does not pad, since a padded zero would have to become the mean. Otherwise the
+subtraction stays, as one operator, in the graph.
+"""
+
+from __future__ import annotations
+
+import io
+import tempfile
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from edge_seg.errors import EdgeSegError
+from edge_seg.quantize.graph import (
+    constant,
+    consumers,
+    insert_before,
+    producer,
+    set_constant,
+)
+
+if TYPE_CHECKING:
+    from edge_seg.models.model import Model
+    from edge_seg.preprocess import InputSpec
+
+OPSET = 17
+"""What TensorRT 8.5 (JetPack 5) still parses and per-channel Q/DQ needs at least 13."""
+
+FRAME = "frame"
+LOGITS = "logits"
+
+
+def float_graph(model: Model) -> onnx.ModelProto:
+    """Return the folded float graph of ``model``; raises `EdgeSegError` if it can't be exported."""
+    exported = model.onnx if model.onnx is not None else _export(model)
+    graph = _optimize(exported, model.name)
+    _rename_output(graph)
+    _take_frames(graph, model.input)
+    # Once more: the folding leaves constants that can be computed now.
+    return _optimize(graph.SerializeToString(), model.name)
+
+
+def _export(model: Model) -> bytes:
+    """Trace the module to ONNX with PyTorch's TorchScript exporter.
+
+    It is deprecated, and still gives the cleanest graphs for quantization: batch norm
+    folded, one node a layer, names that are module paths.
+    """
+    import torch
+
+    assert model.module is not None
+    example = torch.zeros(1, 3, model.input.height, model.input.width)
+    buffer = io.BytesIO()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                model.module,
+                (example,),
+                buffer,  # type: ignore[arg-type]  # it takes a file too
+                dynamo=False,
+                opset_version=OPSET,
+                input_names=["input"],
+                output_names=[LOGITS],
+            )
+    except Exception as error:  # the exporter raises whatever the operator's handler raised
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise EdgeSegError(
+            f"model '{model.name}' cannot be exported to ONNX: {reason}; "
+            "replace that operator, or bring the model as an .onnx file"
+        ) from error
+    return buffer.getvalue()
+
+
+def _optimize(payload: bytes, name: str) -> onnx.ModelProto:
+    """Fold constants and batch norm with ONNX Runtime's basic (standard-operator) passes."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.log_severity_level = 4
+    with tempfile.TemporaryDirectory() as folder:
+        options.optimized_model_filepath = str(Path(folder) / "optimized.onnx")
+        try:
+            onnxruntime.InferenceSession(payload, options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            reason = str(error).strip().splitlines()[0]
+            raise EdgeSegError(f"model '{name}' is not a graph that runs: {reason}") from error
+        optimized = onnx.load(options.optimized_model_filepath)
+    # ONNX Runtime declares the domains of its own fused operators, of which basic makes none.
+    for domain in [d for d in optimized.opset_import if d.domain not in ("", "ai.onnx")]:
+        optimized.opset_import.remove(domain)
+    return optimized
+
+
+def _rename_output(graph: onnx.ModelProto) -> None:
+    """Call the graph's one output `LOGITS`."""
+    old = graph.graph.output[0].name
+    for node in graph.graph.node:
+        for names in (node.input, node.output):
+            for index, name in enumerate(names):
+                if name == old:
+                    names[index] = LOGITS
+    graph.graph.output[0].name = LOGITS
+
+
+def _take_frames(graph: onnx.ModelProto, spec: InputSpec) -> None:
+    """Replace the float RGB input by a uint8 BGR frame, folding all that can be folded."""
+    network_input = graph.graph.input[0].name
+    first = consumers(graph, network_input)
+    scale = np.float32(1.0) / (np.float32(255.0) * np.asarray(spec.std, np.float32))
+    offset = -np.asarray(spec.mean, np.float32) / np.asarray(spec.std, np.float32)
+    foldable = all(_weights_of_dense_conv(graph, node) is not None for node in first)
+    # Two ways to the same numbers; the first leaves the pixel values 0..255 to the network.
+    if foldable and (not offset.any() or all(not _pads(node) for node in first)):
+        for node in first:
+            _fold_into(graph, node, scale, offset)
+        bridge = _pixels(FRAME, network_input)
+    else:
+        bridge = _pixels(FRAME, "pixels") + _normalise(
+            graph, "pixels", network_input, scale, offset
+        )
+    insert_before(graph, graph.graph.node[0], bridge)
+    frame = helper.make_tensor_value_info(FRAME, TensorProto.UINT8, [1, spec.height, spec.width, 3])
+    graph.graph.input[0].CopyFrom(frame)
+
+
+def _pixels(frame: str, out: str) -> list[onnx.NodeProto]:
+    """Frame (1, h, w, 3) uint8 to (1, 3, h, w) float, values unchanged."""
+    return [
+        helper.make_node("Transpose", [frame], [f"{frame}_planes"], "to_planes", perm=[0, 3, 1, 2]),
+        helper.make_node("Cast", [f"{frame}_planes"], [out], "to_float", to=TensorProto.FLOAT),
+    ]
+
+
+def _normalise(
+    graph: onnx.ModelProto, pixels: str, out: str, scale: np.ndarray, offset: np.ndarray
+) -> list[onnx.NodeProto]:
+    """BGR to RGB, then ``x * scale + offset`` per channel: a 1x1 convolution does both."""
+    weight = np.zeros((3, 3, 1, 1), np.float32)
+    for rgb, bgr in enumerate((2, 1, 0)):
+        weight[rgb, bgr] = scale[rgb]
+    set_constant(graph, "normalise.weight", weight)
+    set_constant(graph, "normalise.bias", offset.astype(np.float32))
+    inputs = [pixels, "normalise.weight", "normalise.bias"]
+    return [helper.make_node("Conv", inputs, [out], "/normalise/Conv", kernel_shape=[1, 1])]
+
+
+def _weights_of_dense_conv(graph: onnx.ModelProto, node: onnx.NodeProto) -> np.ndarray | None:
+    """Return the weights (out, 3, kh, kw) when ``node`` is an ungrouped convolution."""
+    grouped = any(a.name == "group" and a.i != 1 for a in node.attribute)
+    if node.op_type != "Conv" or grouped:
+        return None
+    return constant(graph, node.input[1])
+
+
+def _pads(node: onnx.NodeProto) -> bool:
+    automatic = any(
+        a.name == "auto_pad" and a.s not in (b"NOTSET", b"VALID") for a in node.attribute
+    )
+    return automatic or any(a.name == "pads" and any(a.ints) for a in node.attribute)
+
+
+def _fold_into(
+    graph: onnx.ModelProto, conv: onnx.NodeProto, scale: np.ndarray, offset: np.ndarray
+) -> None:
+    """Let ``conv`` read BGR pixels 0..255 instead of normalised RGB, with the same result."""
+    weight = constant(graph, conv.input[1])
+    assert weight is not None
+    bias = constant(graph, conv.input[2]) if len(conv.input) > 2 else np.zeros(len(weight))
+    assert bias is not None
+    bias = bias + np.einsum("ochw,c->o", weight.astype(np.float64), offset.astype(np.float64))
+    weight = (weight * scale[None, :, None, None])[:, ::-1]
+    name = conv.input[1]
+    set_constant(graph, f"{name}.bgr", weight.astype(np.float32))
+    set_constant(graph, f"{name}.bgr_bias", bias.astype(np.float32))
+    del conv.input[1:]
+    conv.input.extend([f"{name}.bgr", f"{name}.bgr_bias"])
+
+
+def output_is_upsampled(graph: onnx.ModelProto) -> bool:
+    """Say whether the logits come from a resize (DeepLab) and not from a layer."""
+    last = producer(graph, LOGITS)
+    return last is not None and last.op_type == "Resize"

@@ -1,0 +1,83 @@
+"""Small questions to an ONNX graph that several steps ask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import numpy_helper
+
+LAYER_OPERATORS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+"""The operators with weights: those that quantization makes smaller and faster."""
+
+
+def layer_name(node_name: str) -> str:
+    """Return the module path of an exported node: what people and recipes call the layer.
+
+    PyTorch's exporter names a node by its scopes, where a container's child repeats the
+    container: ``/down.0/down.0.3/Conv`` is module ``down.0.3``, and
+    ``/stem/first/Conv`` is ``stem.first``. A name of another form is returned as it is.
+    """
+    if not node_name.startswith("/"):
+        return node_name
+    scopes: list[str] = []
+    for scope in node_name.strip("/").split("/")[:-1]:
+        if scopes and scope.startswith(f"{scopes[-1]}."):
+            scopes[-1] = scope
+        else:
+            scopes.append(scope)
+    return ".".join(scopes) or node_name.strip("/")
+
+
+def layers(model: onnx.ModelProto) -> dict[str, onnx.NodeProto]:
+    """Return the layers with constant weights, by name, in the order of the graph."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    return {
+        layer_name(node.name): node
+        for node in model.graph.node
+        if node.op_type in LAYER_OPERATORS and any(name in constants for name in node.input)
+    }
+
+
+def consumers(model: onnx.ModelProto, tensor: str) -> list[onnx.NodeProto]:
+    """Return the nodes that read ``tensor``."""
+    return [node for node in model.graph.node if tensor in node.input]
+
+
+def producer(model: onnx.ModelProto, tensor: str) -> onnx.NodeProto | None:
+    """Return the node that writes ``tensor``, or None for inputs and constants."""
+    return next((node for node in model.graph.node if tensor in node.output), None)
+
+
+def constant(model: onnx.ModelProto, name: str) -> npt.NDArray[np.generic] | None:
+    """Return the value of an initializer, or None where ``name`` is none."""
+    for tensor in model.graph.initializer:
+        if tensor.name == name:
+            return numpy_helper.to_array(tensor)
+    return None
+
+
+def set_constant(model: onnx.ModelProto, name: str, value: npt.NDArray[np.generic]) -> None:
+    """Replace an initializer's value, or add it."""
+    tensor = numpy_helper.from_array(np.ascontiguousarray(value), name)
+    for existing in model.graph.initializer:
+        if existing.name == name:
+            existing.CopyFrom(tensor)
+            return
+    model.graph.initializer.append(tensor)
+
+
+def insert_before(
+    model: onnx.ModelProto, anchor: onnx.NodeProto, nodes: Iterable[onnx.NodeProto]
+) -> None:
+    """Insert nodes in front of ``anchor``; a graph's nodes are in topological order."""
+    index = list(model.graph.node).index(anchor)
+    for offset, node in enumerate(nodes):
+        model.graph.node.insert(index + offset, node)
+
+
+def shape(value: onnx.ValueInfoProto) -> tuple[int, ...]:
+    """Return a tensor's static shape, 0 where a dimension is not known."""
+    return tuple(dimension.dim_value for dimension in value.type.tensor_type.shape.dim)

@@ -1,0 +1,167 @@
+"""The Q/DQ graph: the float graph with every quantized tensor's grid written into it.
+
+ONNX Runtime and OpenVINO run this one file with integer kernels; run literally, without
+fusions, it is the simulation that their masks are compared with. Made with ONNX Runtime's
+own quantizer from the recipe's ranges; what is added here is what it does not do:
+
+* the uint8 frame itself is the first quantized tensor (scale 1, zero point 0), so the
+  pixels enter the integer kernels as they are, with no rounding and no float copy;
+* the logits stay unquantized, as the class ids are decided there.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+
+from edge_seg.quantize.float_graph import FRAME, LOGITS
+from edge_seg.quantize.graph import consumers, layers, producer, set_constant
+from edge_seg.quantize.recipe import Recipe
+
+QUANTIZED_OPERATORS = [
+    "Conv",
+    "ConvTranspose",
+    "Gemm",
+    "MatMul",
+    "Add",
+    "Mul",
+    "Concat",
+    "MaxPool",
+    "AveragePool",
+    "GlobalAveragePool",
+    "Relu",
+    "Clip",
+    "Resize",
+]
+
+
+def quantize_graph(graph: onnx.ModelProto, recipe: Recipe) -> onnx.ModelProto:
+    """Return the Q/DQ graph of ``graph`` under ``recipe``; neither is changed."""
+    return _quantize(graph, recipe, nodes=[], excluded=_float_nodes(graph, recipe))
+
+
+def quantize_one_layer(graph: onnx.ModelProto, recipe: Recipe, layer: str) -> onnx.ModelProto:
+    """Return a copy of ``graph`` in which one layer, with its activation, is quantized."""
+    node = layers(graph)[layer]
+    readers = consumers(graph, node.output[0])
+    activation = [n.name for n in readers if n.op_type in ("Relu", "Clip")]
+    nodes = [node.name, *(activation if len(readers) == 1 else [])]
+    return _quantize(graph, recipe, nodes=nodes, excluded=[])
+
+
+def _quantize(
+    graph: onnx.ModelProto, recipe: Recipe, nodes: list[str], excluded: list[str]
+) -> onnx.ModelProto:
+    """Quantize the named nodes (all where none is named) but for the excluded ones."""
+    from onnxruntime.quantization import QuantType
+    from onnxruntime.quantization.calibrate import CalibrationMethod, TensorsData
+    from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+
+    model = onnx.ModelProto()
+    model.CopyFrom(graph)
+    ranges = {
+        name: (np.float32(low), np.float32(high)) for name, (low, high) in recipe.ranges.items()
+    }
+    quantizer = QDQQuantizer(
+        model,
+        per_channel=recipe.weights.per_channel,
+        reduce_range=recipe.weights.bits == 7,
+        weight_qType=QuantType.QInt8,
+        activation_qType=QuantType.QUInt8,
+        tensors_range=TensorsData(CalibrationMethod.MinMax, ranges),
+        nodes_to_quantize=nodes,
+        nodes_to_exclude=excluded,
+        op_types_to_quantize=QUANTIZED_OPERATORS,
+        extra_options={"WeightSymmetric": True},
+    )
+    quantizer.quantize_model()
+    quantizer.model.topological_sort()  # it appends its nodes at the end
+    quantized: onnx.ModelProto = quantizer.model.model
+    _read_pixels_as_quantized(quantized)
+    _leave_logits_float(quantized)
+    _remove_unused(quantized)
+    return quantized
+
+
+def _float_nodes(model: onnx.ModelProto, recipe: Recipe) -> list[str]:
+    """Name the nodes to leave alone: the float layers, and what only resizes the logits."""
+    known = layers(model)
+    nodes = [known[layer].name for layer in recipe.float_layers if layer in known]
+    last = producer(model, LOGITS)
+    if last is not None and last.op_type == "Resize":
+        nodes.append(last.name)
+    return nodes
+
+
+def _read_pixels_as_quantized(model: onnx.ModelProto) -> None:
+    """Replace Cast, QuantizeLinear, DequantizeLinear of the frame by one DequantizeLinear."""
+    cast = producer_of_cast(model)
+    if cast is None:
+        return
+    quantize = next(
+        (n for n in consumers(model, cast.output[0]) if n.op_type == "QuantizeLinear"), None
+    )
+    if quantize is None:  # the first layer stayed in float
+        return
+    set_constant(model, "frame_scale", np.array(1.0, np.float32))
+    set_constant(model, "frame_zero_point", np.array(0, np.uint8))
+    for dequantize in consumers(model, quantize.output[0]):
+        del dequantize.input[:]
+        dequantize.input.extend([cast.input[0], "frame_scale", "frame_zero_point"])
+    model.graph.node.remove(quantize)
+    if not consumers(model, cast.output[0]):
+        model.graph.node.remove(cast)
+
+
+def producer_of_cast(model: onnx.ModelProto) -> onnx.NodeProto | None:
+    """Return the Cast that turns the frame's planes into floats."""
+    (planes,) = consumers(model, FRAME)
+    return next((n for n in consumers(model, planes.output[0]) if n.op_type == "Cast"), None)
+
+
+def _leave_logits_float(model: onnx.ModelProto) -> None:
+    """Take the Q/DQ pair off the tensor that the logits are, or are resized from."""
+    last = producer(model, LOGITS)
+    while last is not None and last.op_type in ("Resize", "DequantizeLinear", "QuantizeLinear"):
+        if last.op_type == "DequantizeLinear":
+            _bypass_pair(model, last)
+            last = producer(model, LOGITS)
+        else:
+            last = producer(model, last.input[0])
+
+
+def _bypass_pair(model: onnx.ModelProto, dequantize: onnx.NodeProto) -> None:
+    """Connect what a Q/DQ pair reads to what its output feeds."""
+    quantize = producer(model, dequantize.input[0])
+    assert quantize is not None and quantize.op_type == "QuantizeLinear"
+    source, out = quantize.input[0], dequantize.output[0]
+    model.graph.node.remove(dequantize)
+    if not consumers(model, quantize.output[0]):
+        model.graph.node.remove(quantize)
+    maker = producer(model, source)
+    assert maker is not None
+    if out == LOGITS:
+        maker.output[list(maker.output).index(source)] = LOGITS
+        out, source = source, LOGITS
+    for node in consumers(model, out):
+        for index, name in enumerate(node.input):
+            if name == out:
+                node.input[index] = source
+
+
+def _remove_unused(model: onnx.ModelProto) -> None:
+    """Drop nodes and constants that nothing reads, then check the graph."""
+    wanted = {output.name for output in model.graph.output}
+    kept = []
+    for node in reversed(model.graph.node):
+        if any(name in wanted for name in node.output):
+            kept.append(node)
+            wanted.update(node.input)
+    del model.graph.node[:]
+    model.graph.node.extend(reversed(kept))
+    constants = [tensor for tensor in model.graph.initializer if tensor.name in wanted]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(constants)
+    for domain in [d for d in model.opset_import if d.domain not in ("", "ai.onnx")]:
+        model.opset_import.remove(domain)
+    onnx.checker.check_model(model)

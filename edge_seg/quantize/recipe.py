@@ -1,0 +1,64 @@
+"""The recipe: what is quantized and on which grid, as a small readable JSON.
+
+One recipe serves every engine. A lowering whose toolchain takes ranges gets the recipe's;
+one that can only calibrate itself does so on the same frames by the same rule
+(``range_rule``). Law: ``decode(encode(recipe)) == recipe``.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from edge_seg.errors import EdgeSegError
+
+SCHEMA = "edge-seg/recipe-1"
+
+
+class Weights(msgspec.Struct, frozen=True):
+    """The grid of the weights: signed, symmetric.
+
+    Seven bits leave the top bit free, so that the uint8 x int8 kernels of x86 processors
+    without VNNI cannot saturate their 16-bit sums (ONNX Runtime's ``reduce_range``): the
+    same file then gives the same masks on every x86 machine.
+    """
+
+    bits: int = 7
+    per_channel: bool = True
+
+
+class Recipe(msgspec.Struct, frozen=True, kw_only=True):
+    """The quantization decisions for one model and one calibration set.
+
+    ``ranges`` maps an activation tensor of the float graph to the lowest and highest value
+    it took; activations are uint8 on that range. ``float_layers`` are left in float.
+    """
+
+    schema: str = SCHEMA
+    model_digest: str
+    calibration_digest: str
+    method: str = "ptq"
+    range_rule: str = "minmax"
+    weights: Weights = Weights()
+    layers: tuple[str, ...]
+    float_layers: tuple[str, ...] = ()
+    ranges: dict[str, tuple[float, float]]
+
+    def keeping_float(self, float_layers: tuple[str, ...]) -> Recipe:
+        """Return the same recipe with these layers in float."""
+        return msgspec.structs.replace(self, float_layers=tuple(sorted(float_layers)))
+
+
+def encode(recipe: Recipe) -> bytes:
+    """Return the recipe as readable JSON; equal recipes give equal bytes."""
+    return msgspec.json.format(msgspec.json.encode(recipe, order="deterministic"), indent=1)
+
+
+def decode(payload: bytes) -> Recipe:
+    """Read a recipe; raises `EdgeSegError` when it is none or of another schema."""
+    try:
+        recipe = msgspec.json.decode(payload, type=Recipe)
+    except msgspec.MsgspecError as error:
+        raise EdgeSegError(f"not a recipe: {error}; pack the model again") from error
+    if recipe.schema != SCHEMA:
+        raise EdgeSegError(f"a recipe of schema {recipe.schema!r}, this version reads {SCHEMA!r}")
+    return recipe

@@ -1,0 +1,160 @@
+"""What a report is made from: one record that the packer fills and `write_report` draws.
+
+    data = ReportData(
+        title="lane-unet for x86", model="lane-unet", target="x86", candidates=candidates,
+        gate=Gate(max_drop=0.5, max_class_drop=1.0), classes=LANE, command="edge-seg pack",
+    )
+    Path("report.html").write_text(write_report(data), encoding="utf-8")
+
+Accuracy is in percent, drops are in points, latencies in milliseconds, sizes in bytes.
+Everything but the first seven fields may stay empty: its section is then left out.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TypeGuard
+
+import msgspec
+
+from edge_seg.bundle.manifest import Candidate, Gate, Machine
+from edge_seg.classes import ClassMap
+from edge_seg.preprocess import Frame, Mask
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """One frame (H, W, 3) BGR with its masks; a mask of another size is resized to it."""
+
+    name: str
+    frame: Frame
+    float_mask: Mask
+    int8_mask: Mask
+    truth: Mask | None = None
+
+
+class LayerRow(msgspec.Struct, frozen=True):
+    """How much quantizing one layer alone costs, and whether it was left in float.
+
+    ``sqnr_db`` is the signal to quantization noise ratio of its output, in decibels;
+    ``drop`` the points of mean IoU lost, where that was measured.
+    """
+
+    layer: str
+    sqnr_db: float
+    drop: float | None = None
+    float: bool = False
+
+
+class RangeRow(msgspec.Struct, frozen=True):
+    """The quantization range of one activation: what the recipe keeps.
+
+    ``seen_low`` and ``seen_high`` are the extremes seen in calibration, where clipping
+    made the kept range narrower than those.
+    """
+
+    tensor: str
+    low: float
+    high: float
+    seen_low: float | None = None
+    seen_high: float | None = None
+
+
+class SetInfo(msgspec.Struct, frozen=True):
+    """A frame set that took part."""
+
+    name: str
+    digest: str
+    frames: int
+    licence: str
+
+
+class ReportData(msgspec.Struct, kw_only=True):
+    """All that the report shows.
+
+    ``steps`` are (name, seconds) in order. ``agreement`` is, for each engine, the percent
+    of pixels on which its masks equal the reference simulation's. ``command`` is the
+    line that makes the same bundle again.
+    """
+
+    title: str
+    model: str
+    target: str
+    candidates: list[Candidate]
+    gate: Gate
+    classes: ClassMap
+    command: str
+    samples: list[Sample] = []
+    sensitivity: list[LayerRow] = []
+    ranges: list[RangeRow] = []
+    calibration: SetInfo | None = None
+    evaluation: SetInfo | None = None
+    steps: list[tuple[str, float]] = []
+    versions: dict[str, str] = {}
+    machine: Machine | None = None
+    agreement: dict[str, float] = {}
+    notes: list[str] = []
+
+    @property
+    def winner(self) -> Candidate | None:
+        """The candidate that was packed, or None where none held the gate."""
+        return next((c for c in self.candidates if c.status == "winner"), None)
+
+    @property
+    def reference(self) -> Candidate | None:
+        """The baseline that everything is compared with: torch float32 where it ran."""
+        baselines = [c for c in self.candidates if c.status == "baseline"]
+        torch = [c for c in baselines if c.engine.startswith("torch")]
+        return next(iter(torch + baselines), None)
+
+
+def label(candidate: Candidate) -> str:
+    """Return the name that a candidate goes by in the report."""
+    return f"{candidate.engine} {candidate.precision}"
+
+
+def known(value: float | None) -> TypeGuard[float]:
+    """Return whether a metric was measured: it is neither None nor NaN."""
+    return value is not None and math.isfinite(value)
+
+
+def ratio(value: float | None, reference: float | None) -> float | None:
+    """Return ``value / reference``, or None where either is unknown or zero."""
+    if known(value) and known(reference) and value and reference:
+        return value / reference
+    return None
+
+
+def describe(candidate: Candidate) -> str:
+    """Return a candidate's figures in one line, for hovering."""
+    facts = [f"{label(candidate)} ({candidate.status})"]
+    if known(candidate.miou):
+        facts.append(f"mIoU {candidate.miou:.2f} %")
+    if known(candidate.drop):
+        facts.append(f"drop {candidate.drop:.2f} points")
+    if known(candidate.p50_ms):
+        facts.append(f"p50 {candidate.p50_ms:.2f} ms")
+    if known(candidate.p99_ms):
+        facts.append(f"p99 {candidate.p99_ms:.2f} ms")
+    if known(candidate.size_bytes):
+        facts.append(f"{candidate.size_bytes / 1e6:.2f} MB")
+    return ", ".join(facts)
+
+
+def verdict(data: ReportData) -> str:
+    """Return the one sentence that the report opens with."""
+    winner, reference = data.winner, data.reference
+    if winner is None:
+        tried = sum(c.status != "baseline" for c in data.candidates)
+        return f"Nothing packed: none of {tried} candidates held the gate"
+    facts = []
+    if reference is not None:
+        faster = ratio(reference.p50_ms, winner.p50_ms)
+        if faster is not None:
+            speed = f"{faster:.1f}x faster" if faster >= 1 else f"{1 / faster:.1f}x slower"
+            facts.append(f"{speed} than {label(reference)}")
+    if known(winner.drop):
+        facts.append(f"mIoU drop {winner.drop:.2f} points")
+    smaller = ratio(winner.size_bytes, reference.size_bytes if reference else None)
+    if smaller is not None:
+        facts.append(f"{smaller:.2f} of the size")
+    return f"{label(winner)}: {', '.join(facts)}" if facts else f"{label(winner)} is packed"

@@ -1,0 +1,150 @@
+"""Frame in, mask out: the one door that the command line, ROS and CARLA all use.
+
+    with Segmenter("lane.edgeseg") as segmenter:
+        mask = segmenter(frame)            # (H, W, 3) uint8 BGR -> (H, W) uint8 class ids
+        segmenter.timings.total_ms         # of that frame, and each stage of it
+
+Laws: the mask has the frame's height and width, holds ids below ``len(classes)``, and is
+the caller's own; equal frames give equal masks.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from time import perf_counter
+from types import TracebackType
+
+import msgspec
+import numpy as np
+
+from edge_seg import engines
+from edge_seg.bundle.archive import Bundle, open_bundle
+from edge_seg.bundle.manifest import check_runs_here
+from edge_seg.classes import ClassMap
+from edge_seg.engines.session import Session
+from edge_seg.errors import EdgeSegError
+from edge_seg.preprocess import Frame, Mask, resize_mask
+
+STAGES = ("preprocess", "inference", "postprocess", "total")
+
+
+class Timings(msgspec.Struct, frozen=True):
+    """Wall-clock milliseconds that one frame spent in each stage."""
+
+    preprocess_ms: float
+    inference_ms: float
+    postprocess_ms: float
+    total_ms: float
+
+
+class Pipeline:
+    """A session with the mask brought to the frame's size, every stage timed.
+
+    What `Segmenter` is without a bundle: the tournament runs its candidates through it.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.timings = Timings(0.0, 0.0, 0.0, 0.0)
+
+    def __call__(self, frame: Frame) -> Mask:
+        """Return the mask (H, W) of a frame (H, W, 3) uint8 BGR."""
+        _check(frame)
+        start = perf_counter()
+        self._session.preprocess(frame)
+        prepared = perf_counter()
+        self._session.infer()
+        inferred = perf_counter()
+        mask = resize_mask(self._session.ids(), *frame.shape[:2])
+        end = perf_counter()
+        self.timings = Timings(
+            (prepared - start) * 1e3,
+            (inferred - prepared) * 1e3,
+            (end - inferred) * 1e3,
+            (end - start) * 1e3,
+        )
+        return mask
+
+    def close(self) -> None:
+        """Free the runtime."""
+        self._session.close()
+
+
+class Segmenter:
+    """A packed bundle, ready to run. Not thread-safe: one segmenter, one thread.
+
+    ``threads`` limits the engine's threads (default: all cores). ``trust`` allows a bundle
+    whose engine runs an unpickler on the model file; without it such a bundle must be
+    signed by a key in the trusted-keys folder.
+
+    Raises `EdgeSegError` when the bundle is damaged, for another architecture, not trusted,
+    or its runtime is missing: the message names what to do.
+    """
+
+    def __init__(
+        self, bundle: Path | str | Bundle, *, threads: int | None = None, trust: bool = False
+    ) -> None:
+        opened = bundle if isinstance(bundle, Bundle) else open_bundle(Path(bundle))
+        self.manifest = opened.manifest
+        check_runs_here(self.manifest)
+        engine = engines.find(self.manifest.engine.name)
+        if engine.unpickles and not trust:
+            _require_trust(opened)
+        model = opened.read(self.manifest.model_file)
+        session = engine.open(model, self.manifest.input, self.manifest.options, threads)
+        self._pipeline: Pipeline | None = Pipeline(session)
+
+    @property
+    def classes(self) -> ClassMap:
+        """What the ids in a mask mean."""
+        return self.manifest.classes
+
+    @property
+    def timings(self) -> Timings:
+        """The stages of the last frame."""
+        return self._open_pipeline().timings
+
+    def __call__(self, frame: Frame) -> Mask:
+        """Return the mask (H, W) uint8 of a frame (H, W, 3) uint8 BGR of any size."""
+        return self._open_pipeline()(frame)
+
+    def close(self) -> None:
+        """Free the runtime; closing twice is allowed."""
+        if self._pipeline is not None:
+            self._pipeline.close()
+            self._pipeline = None
+
+    def __enter__(self) -> Segmenter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _open_pipeline(self) -> Pipeline:
+        if self._pipeline is None:
+            raise EdgeSegError("this segmenter is closed: open the bundle again")
+        return self._pipeline
+
+
+def _check(frame: Frame) -> None:
+    if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.ndim != 3:
+        found = f"{frame.dtype} {frame.shape}" if isinstance(frame, np.ndarray) else type(frame)
+        raise EdgeSegError(f"a frame is a uint8 array (H, W, 3) in BGR order, not {found}")
+    if frame.shape[2] != 3 or 0 in frame.shape:
+        raise EdgeSegError(f"a frame has the shape (H, W, 3), not {frame.shape}")
+
+
+def _require_trust(bundle: Bundle) -> None:
+    from edge_seg.bundle.signature import is_trusted, trusted_keys_folder
+
+    if not is_trusted(bundle):
+        raise EdgeSegError(
+            f"bundle '{bundle.manifest.name}' holds TorchScript, which runs the code it "
+            "contains: if you know where it comes from, use --trust, or put its maker's "
+            f"public key into {trusted_keys_folder()}"
+        )

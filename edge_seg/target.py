@@ -1,0 +1,48 @@
+"""Targets: kinds of devices, found by name through the group ``edge_seg.targets``.
+
+    target = find("x86")
+    target.engines     # ("torch", "fbgemm", "onnxruntime", "openvino"): who competes there
+
+The core knows no target; a package adds one by registering a `Target`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+
+from edge_seg.errors import EdgeSegError, closest
+
+GROUP = "edge_seg.targets"
+
+
+@dataclass(frozen=True)
+class Target:
+    """What packing must know of a kind of device.
+
+    ``architecture`` is `platform.machine()` of the device; ``engines`` compete there, each in
+    the precisions it has: int8 to be packed, float32 as a baseline; ``extra`` installs what a
+    device of this kind needs.
+    """
+
+    name: str
+    description: str
+    architecture: str
+    engines: tuple[str, ...]
+    extra: str
+    aliases: tuple[str, ...] = ()
+
+
+def find(name: str) -> Target:
+    """Return the target of that name or alias; raises `EdgeSegError` with the closest one."""
+    targets = {target.name: target for target in installed()}
+    by_any_name = {alias: t for t in targets.values() for alias in (t.name, *t.aliases)}
+    if name not in by_any_name:
+        raise EdgeSegError(f"unknown target '{name}': {closest(name, by_any_name)}")
+    return by_any_name[name]
+
+
+def installed() -> list[Target]:
+    """Return every registered target, sorted by name."""
+    targets: list[Target] = [point.load() for point in entry_points(group=GROUP)]
+    return sorted(targets, key=lambda target: target.name)

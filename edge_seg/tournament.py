@@ -1,0 +1,158 @@
+"""One candidate's way through the tournament: lowered, run through its own runtime, judged.
+
+Everything is measured on the lowered file, in a process of its own. What was finished
+once comes from the cache. A candidate that fails is a row with the reason, never an end.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from edge_seg import bench
+from edge_seg.cache import Cache
+from edge_seg.engines import Engine
+from edge_seg.engines.lowering import Source
+from edge_seg.engines.session import Options
+from edge_seg.errors import EdgeSegError
+from edge_seg.files import sha256, write_bytes
+from edge_seg.machine import this_machine
+from edge_seg.progress import Track, silent
+from edge_seg.quantize import recipe as recipes
+from edge_seg.segmenter import Timings
+from edge_seg.worker import Job, Worker, WorkerError
+
+if TYPE_CHECKING:
+    from edge_seg.frames import FrameSet
+    from edge_seg.metrics import Evaluation
+
+VARIANT_FRAMES = 20
+"""Frames that two ways of running one file are compared on; they differ by much or not at all."""
+LATENCY_FRAMES = 100
+"""Frames behind a candidate's p50 and p99."""
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A lowered file with the way it is run: what can be evaluated and timed."""
+
+    engine: Engine
+    precision: str
+    options: Options
+    model: bytes
+    float_layers: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """``engine/precision``, as in the manifest."""
+        return f"{self.engine.name}/{self.precision}"
+
+
+@dataclass(frozen=True)
+class Arena:
+    """What all contestants share: the source, the evaluation set, the cache, the threads."""
+
+    source: Source
+    evaluation: FrameSet
+    cache: Cache
+    threads: int | None = None
+    track: Track = field(default=silent)
+
+    def lower(self, engine: Engine, precision: str, options: Options) -> Contestant:
+        """Make an engine's file, or take it from the cache; raises `EdgeSegError`."""
+        recipe = recipes.encode(self.source.recipe) if precision == "int8" else b""
+        key = (
+            "lowered",
+            engine.name,
+            engine.runtime_version(),
+            precision,
+            repr(sorted(options.items())),
+            self.source.model.digest,
+            sha256(self.source.graph.SerializeToString(deterministic=True)),
+            sha256(recipe),
+        )
+        model = self.cache.get(*key)
+        if model is None:
+            model = self.cache.put(engine.lowering()(self.source, precision, options), *key)
+        kept = self.source.recipe.float_layers if precision == "int8" else ()
+        return Contestant(engine, precision, options, model, kept)
+
+    def fastest_variant(self, engine: Engine, precision: str) -> Contestant:
+        """Return the file with the way of running it that takes least time on this machine."""
+        variants = [self.lower(engine, precision, v) for v in engine.variants[precision]]
+        if len(variants) == 1:
+            return variants[0]
+        timings = self.time({str(i): v for i, v in enumerate(variants)}, VARIANT_FRAMES)
+        medians = {k: bench.quantiles(rows)["total"].p50_ms for k, (rows, _) in timings.items()}
+        return variants[int(min(medians, key=medians.__getitem__))]
+
+    def evaluate(self, contestant: Contestant) -> tuple[Evaluation, int]:
+        """Return the scores and the peak memory in bytes of a contestant's own process."""
+        key = (
+            "evaluated",
+            sha256(contestant.model),
+            repr(sorted(contestant.options.items())),
+            contestant.engine.name,
+            contestant.engine.runtime_version(),
+            self.evaluation.digest,
+            str(self.threads),
+            repr(this_machine()),
+        )
+        known = self.cache.get(*key)
+        if known is None:
+            with self._worker(contestant) as worker:
+                evaluation, memory = worker.evaluate(self.evaluation.path)
+            known = self.cache.put(msgspec.json.encode((evaluation, memory)), *key)
+        from edge_seg.metrics import Evaluation
+
+        return msgspec.json.decode(known, type=tuple[Evaluation, int])
+
+    def masks(self, contestant: Contestant, frames: tuple[int, ...], folder: Path) -> None:
+        """Write the contestant's masks of these evaluation frames to ``folder/<index>.png``."""
+        with self._worker(contestant) as worker:
+            worker.masks(self.evaluation.path, frames, folder)
+
+    def time(
+        self, contestants: dict[str, Contestant], frames: int, track: Track = silent
+    ) -> dict[str, tuple[list[Timings], int]]:
+        """Time contestants side by side: timings and peak memory in bytes by name."""
+        with ExitStack() as stack:
+            workers = {
+                name: stack.enter_context(self._worker(contestant))
+                for name, contestant in contestants.items()
+            }
+            return bench.interleave(workers, self.evaluation.path, frames, track)
+
+    def with_recipe(self, recipe: recipes.Recipe) -> Arena:
+        """Return the same arena for another recipe of the same model."""
+        return replace(self, source=replace(self.source, recipe=recipe))
+
+    @contextmanager
+    def _worker(self, contestant: Contestant) -> Iterator[Worker]:
+        with tempfile.TemporaryDirectory(prefix="edge-seg-") as folder:
+            model = Path(folder) / f"model.{contestant.engine.suffix}"
+            write_bytes(model, contestant.model)
+            job = Job(
+                engine=contestant.engine.name,
+                model=str(model),
+                input=self.source.model.input,
+                options=dict(contestant.options),
+                threads=self.threads,
+            )
+            with Worker(job) as worker:
+                yield worker
+
+
+def reason(error: Exception) -> str:
+    """Return why a contestant failed, in one line."""
+    if isinstance(error, (EdgeSegError, WorkerError)):
+        return str(error)
+    return (
+        f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200] if str(error) else ''}"
+    )

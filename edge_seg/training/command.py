@@ -1,0 +1,74 @@
+"""From the words of the command line to the settings of a training.
+
+parse_size("256x512")                    # (256, 512)
+parse_options(["base=32", "up=bilinear"])  # {"base": "32", "up": "bilinear"}
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from edge_seg.errors import EdgeSegError
+from edge_seg.files import sha256_file
+from edge_seg.training.settings import Settings
+
+
+def let_threads_sleep() -> None:
+    """Tell OpenMP's threads to sleep while they wait; call it before torch is imported.
+
+    They spin by default: on two cores with one other busy process a step took 30 times as long
+    (measured), because a spinning thread keeps the one it waits for from the core.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Return (height, width) of ``HEIGHTxWIDTH``."""
+    match = re.fullmatch(r"(\d+)x(\d+)", text)
+    if not match:
+        raise EdgeSegError(f"'{text}' is no size: write HEIGHTxWIDTH, such as 256x512")
+    return int(match[1]), int(match[2])
+
+
+def parse_weights(text: str) -> tuple[float, ...]:
+    """Return the weight of each class of ``1,1,3``; nothing where the text is empty."""
+    try:
+        return tuple(float(weight) for weight in text.split(",") if weight)
+    except ValueError as error:
+        raise EdgeSegError(f"'{text}' are no class weights: write numbers, 1,1,3") from error
+
+
+def parse_options(texts: list[str]) -> dict[str, Any]:
+    """Return the network's options; values are converted where the network is built."""
+    options = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise EdgeSegError(f"'{text}' is no option: write NAME=VALUE, such as base=32")
+        options[name] = {"true": True, "false": False}.get(value.lower(), value)
+    return options
+
+
+def prepare(settings: Settings, output: Path, start: Path | None, threads: int) -> Settings:
+    """Check what can be checked before the first step, and set the threads."""
+    import cv2
+    import torch
+
+    settings.check()
+    if output.suffix != ".safetensors":
+        raise EdgeSegError(f"the weights are a .safetensors file, not {output}")
+    if not output.parent.is_dir():
+        raise EdgeSegError(f"cannot write {output}: the folder does not exist; create it first")
+    if threads > 0:
+        torch.set_num_threads(threads)
+    cv2.setNumThreads(1)  # the augmentation has a thread of its own beside torch's
+    if start is None:
+        return settings
+    if not start.is_file():
+        raise EdgeSegError(f"cannot start from {start}: there is no such file")
+    return msgspec.structs.replace(settings, start=sha256_file(start))

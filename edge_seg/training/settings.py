@@ -1,0 +1,67 @@
+"""What a training is asked to do. Two trainings with equal settings are the same training.
+
+Settings(model="lane-unet", steps=2000, batch=8)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from edge_seg.errors import EdgeSegError, closest
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The numbers of a training; sizes in pixels, ``lr`` is the highest of the schedule.
+
+    ``height`` and ``width`` are the network's input, ``crop_height`` and ``crop_width`` what it
+    is trained on: at the same scale, smaller and so faster. ``options`` go to the network's
+    configuration (base=32). ``ema`` is the decay of the averaged weights, per step.
+    """
+
+    model: str = "lane-unet"
+    options: dict[str, Any] = {}
+    loss: str = "ce+dice"
+    class_weights: tuple[float, ...] = ()
+    steps: int = 2000
+    batch: int = 8
+    lr: float = 2e-3
+    weight_decay: float = 1e-2
+    warmup: int = 100
+    ema: float = 0.998
+    seed: int = 0
+    height: int = 256
+    width: int = 512
+    crop_height: int = 192
+    crop_width: int = 384
+    augment: bool = True
+    bf16: bool = False
+    start: str = ""
+    """SHA-256 of the weights the training starts from; empty: random weights."""
+    frames: str = ""
+    """Digest of the frame set; empty until the training knows it."""
+
+    def check(self) -> None:
+        """Refuse numbers that make no training, in one line."""
+        from edge_seg.training.losses import LOSSES
+
+        if self.loss not in LOSSES:
+            raise EdgeSegError(f"unknown loss '{self.loss}': {closest(self.loss, LOSSES)}")
+        for name in ("steps", "batch", "lr", "height", "width", "crop_height", "crop_width"):
+            if getattr(self, name) <= 0:
+                raise EdgeSegError(f"--{name.replace('_', '-')} must be above 0")
+        if not 0 <= self.ema < 1:
+            raise EdgeSegError(f"the decay of the averaged weights is in 0..1, not {self.ema}")
+
+
+def first_difference(asked: Settings, stored: Settings) -> str:
+    """Return the first setting in which a resumed training differs, empty where none does.
+
+    The learning rate may differ: it is how one goes on after a loss that became NaN.
+    """
+    for name in Settings.__struct_fields__:
+        mine, theirs = getattr(asked, name), getattr(stored, name)
+        if name != "lr" and mine != theirs:
+            return f"{name} was {theirs!r} and is now {mine!r}"
+    return ""

@@ -1,0 +1,44 @@
+"""How good a network is on a frame set, measured as a packed bundle is: at the frames' size.
+
+confusion = measure(network, spec, frames, limit=64)
+confusion.iou()  # per class, 0..1
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+
+from edge_seg.metrics import Confusion
+from edge_seg.preprocess import Frame, InputSpec, Mask, normalise, resize_mask
+from edge_seg.training.data import load
+
+if TYPE_CHECKING:
+    from edge_seg.frames import FrameSet
+
+
+def predict(network: nn.Module, spec: InputSpec, frame: Frame, bf16: bool = False) -> Mask:
+    """Return the mask (H, W) of a frame (H, W, 3): resize, network, argmax, resize back."""
+    image = torch.from_numpy(normalise(frame, spec)).contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        ids = network(image)[0].argmax(dim=0)
+    return resize_mask(ids.numpy().astype(np.uint8), frame.shape[0], frame.shape[1])
+
+
+def measure(
+    network: nn.Module,
+    spec: InputSpec,
+    frames: FrameSet,
+    limit: int | None = None,
+    bf16: bool = False,
+) -> Confusion:
+    """Return the confusion over all frames, or over ``limit`` of them spread evenly."""
+    confusion = Confusion(len(frames.classes))
+    count = len(frames) if limit is None else min(limit, len(frames))
+    for index in np.linspace(0, len(frames) - 1, count).round().astype(int):
+        frame, mask = load(frames, int(index))
+        confusion.add(predict(network, spec, frame, bf16), mask)
+    return confusion

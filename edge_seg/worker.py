@@ -1,0 +1,222 @@
+"""One candidate in a process of its own: its memory is its own, and so is its crash.
+
+    with Worker(Job(engine="openvino", model="/tmp/x.onnx", input=spec, options={})) as worker:
+        worker.evaluate(frames_path).miou
+        worker.time(frames_path, count=20)
+
+Parent and child exchange lines of JSON over pipes. A runtime that dies or hangs becomes a
+`WorkerError` that says how, and the parent goes on.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from edge_seg.errors import EdgeSegError
+from edge_seg.preprocess import InputSpec
+from edge_seg.segmenter import Timings
+
+if TYPE_CHECKING:
+    from edge_seg.frames import FrameSet
+    from edge_seg.metrics import Evaluation
+    from edge_seg.segmenter import Pipeline
+
+TIME_LIMIT_S = 900.0
+"""A candidate that takes longer for one request hangs, or is of no use on an edge device."""
+
+DISTINCT_FRAMES = 8
+
+
+class WorkerError(EdgeSegError):
+    """The candidate could not be run; the message says why."""
+
+
+class Job(msgspec.Struct, frozen=True):
+    """What a worker loads: a lowered file and how to run it."""
+
+    engine: str
+    model: str
+    input: InputSpec
+    options: dict[str, str | int | float | bool] = {}
+    threads: int | None = None
+
+
+class Evaluate(msgspec.Struct, frozen=True, tag="evaluate"):
+    """Score every frame of a set."""
+
+    frames: str
+
+
+class Masks(msgspec.Struct, frozen=True, tag="masks"):
+    """Write the masks of some frames of a set to ``folder/<index>.png``."""
+
+    frames: str
+    indices: tuple[int, ...]
+    folder: str
+
+
+class Time(msgspec.Struct, frozen=True, tag="time"):
+    """Run ``count`` frames of a set, round and round, and return each frame's timings."""
+
+    frames: str
+    count: int
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What comes back; ``error`` is empty unless the request failed."""
+
+    error: str = ""
+    evaluation: msgspec.Raw = msgspec.Raw(b"null")
+    timings: list[Timings] = []
+    peak_rss_bytes: int = 0
+
+
+class Worker:
+    """The parent's end; a context manager that ends the child in every case."""
+
+    def __init__(self, job: Job) -> None:
+        self._child = subprocess.Popen(
+            [sys.executable, "-m", "edge_seg.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            self._ask(msgspec.json.encode(job))
+        except BaseException:
+            self.close()
+            raise
+
+    def evaluate(self, frames: Path) -> tuple[Evaluation, int]:
+        """Return the scores on a frame set and the process's peak memory in bytes."""
+        from edge_seg.metrics import Evaluation
+
+        answer = self._ask(msgspec.json.encode(Evaluate(str(frames))))
+        return msgspec.json.decode(answer.evaluation, type=Evaluation), answer.peak_rss_bytes
+
+    def masks(self, frames: Path, indices: tuple[int, ...], folder: Path) -> None:
+        """Write the masks of these frames of a set to ``folder/<index>.png``."""
+        self._ask(msgspec.json.encode(Masks(str(frames), indices, str(folder))))
+
+    def time(self, frames: Path, count: int) -> tuple[list[Timings], int]:
+        """Return the timings of ``count`` frames and the process's peak memory in bytes."""
+        answer = self._ask(msgspec.json.encode(Time(str(frames), count)))
+        return answer.timings, answer.peak_rss_bytes
+
+    def close(self) -> None:
+        """End the child."""
+        for pipe in (self._child.stdin, self._child.stdout):
+            if pipe is not None:
+                pipe.close()
+        self._child.kill()
+        self._child.wait()
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _ask(self, line: bytes) -> Answer:
+        assert self._child.stdin is not None and self._child.stdout is not None
+        try:
+            self._child.stdin.write(line + b"\n")
+            self._child.stdin.flush()
+        except BrokenPipeError:
+            raise self._died() from None
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._child.stdout, selectors.EVENT_READ)
+            if not selector.select(TIME_LIMIT_S):
+                raise WorkerError(f"no answer within {TIME_LIMIT_S:.0f} seconds")
+        reply = self._child.stdout.readline()
+        if not reply.endswith(b"\n"):
+            raise self._died()
+        answer = msgspec.json.decode(reply, type=Answer)
+        if answer.error:
+            raise WorkerError(answer.error)
+        return answer
+
+    def _died(self) -> WorkerError:
+        code = self._child.wait()
+        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return WorkerError(f"the runtime ended the process ({how})")
+
+
+def main() -> None:
+    """The child's end: load the job of the first line, then answer line by line."""
+    # What a runtime prints must not mix with the answers.
+    replies = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    # The parent decides when this ends; Ctrl-C reaches the whole process group.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    pipeline = None
+    for line in sys.stdin.buffer:
+        try:
+            if pipeline is None:
+                pipeline = _load(msgspec.json.decode(line, type=Job))
+                answer = Answer()
+            else:
+                request = msgspec.json.decode(line, type=Evaluate | Time | Masks)
+                answer = _answer(pipeline, request)
+        except Exception as error:
+            answer = Answer(error=str(error).strip().split("\n")[0][:300] or repr(error))
+        replies.write(msgspec.json.encode(answer) + b"\n")
+        replies.flush()
+
+
+def _load(job: Job) -> Pipeline:
+    from edge_seg import engines
+    from edge_seg.segmenter import Pipeline
+
+    model = Path(job.model).read_bytes()
+    return Pipeline(engines.find(job.engine).open(model, job.input, job.options, job.threads))
+
+
+def _answer(pipeline: Pipeline, request: Evaluate | Time | Masks) -> Answer:
+    from edge_seg.frames import FrameSet
+    from edge_seg.machine import peak_rss_bytes
+
+    frames = FrameSet.open(request.frames)
+    match request:
+        case Evaluate():
+            from edge_seg.metrics import evaluate
+
+            scores = msgspec.json.encode(evaluate(pipeline, frames))
+            return Answer(evaluation=msgspec.Raw(scores), peak_rss_bytes=peak_rss_bytes())
+        case Time(count=count):
+            timings = _time(pipeline, frames, count)
+            return Answer(timings=timings, peak_rss_bytes=peak_rss_bytes())
+        case Masks(indices=indices, folder=folder):
+            import cv2
+
+            for index in indices:
+                cv2.imwrite(str(Path(folder) / f"{index}.png"), pipeline(frames.image(index)))
+            return Answer()
+
+
+def _time(pipeline: Pipeline, frames: FrameSet, count: int) -> list[Timings]:
+    """Run over a few decoded frames round and round: decoding is not what is measured."""
+    images = [frames.image(index) for index in range(min(len(frames), DISTINCT_FRAMES))]
+    timings = []
+    for index in range(count):
+        pipeline(images[index % len(images)])
+        timings.append(pipeline.timings)
+    return timings
+
+
+if __name__ == "__main__":
+    main()

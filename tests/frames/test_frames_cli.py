@@ -1,0 +1,60 @@
+"""``edge-seg frames``: what it prints and how it exits."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge_seg.frames import FrameSetWriter
+
+
+def edge_seg(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "edge_seg.cli", "frames", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+@pytest.fixture
+def street(tmp_path: Path) -> Path:
+    image = np.linspace(0, 255, 64 * 64 * 3).reshape(64, 64, 3).astype(np.uint8)
+    with FrameSetWriter(tmp_path / "street", name="street") as writer:
+        writer.add(image)
+    return tmp_path / "street"
+
+
+def test_info_and_check_in_json(street: Path) -> None:
+    info = edge_seg("info", street, "--json")
+    assert info.returncode == 0
+    assert json.loads(info.stdout)["frames"] == 1
+    checked = edge_seg("check", street, "--json")
+    assert checked.returncode == 0
+    assert [found["code"] for found in json.loads(checked.stdout)["findings"]] == ["too-few"]
+
+
+def test_check_exits_with_2_on_an_unusable_set(street: Path) -> None:
+    (street / "frames/000000.jpg").write_bytes(b"")
+    checked = edge_seg("check", street)
+    assert checked.returncode == 2
+    assert "broken-frame" in checked.stdout
+
+
+def test_import_then_info(street: Path, tmp_path: Path) -> None:
+    made = edge_seg("import", street / "frames", tmp_path / "out", "--licence", "CC0-1.0", "--json")
+    assert made.returncode == 0, made.stderr
+    assert json.loads(made.stdout)["licence"] == "CC0-1.0"
+    again = edge_seg("import", street / "frames", tmp_path / "out")
+    assert again.returncode == 2
+    assert again.stderr.strip().splitlines() == [
+        f"error: {tmp_path / 'out'} exists already: remove it or choose another name"
+    ]
+
+
+def test_unknown_sets_are_one_line() -> None:
+    shown = edge_seg("info", "no-such-set")
+    assert shown.returncode == 2
+    assert shown.stderr.startswith("error: no frame set 'no-such-set'")
+    assert len(shown.stderr.strip().splitlines()) == 1

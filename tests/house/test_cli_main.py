@@ -1,0 +1,100 @@
+"""The command line: every command is there, and an error is one line with an exit code."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from edge_seg.cli import main as cli
+from edge_seg.errors import EdgeSegError, GateMissedError
+
+runner = CliRunner()
+
+
+def edge_seg(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "edge_seg.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def fail(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Return the exit code when a command raises ``error``."""
+
+    def command() -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "app", command)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_says_what_it_does(name: str) -> None:
+    result = runner.invoke(cli.app, [name, "--help"])
+    assert result.exit_code == 0, result.output
+    assert "Usage" in result.output
+
+
+def test_a_missing_bundle_is_one_line_and_two(tmp_path: Path) -> None:
+    done = edge_seg("inspect", tmp_path / "none.edgeseg")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_unknown_command_is_two() -> None:
+    done = edge_seg("pakc")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (EdgeSegError("no such set 'x'"), 2),
+        (GateMissedError("no candidate held the gate"), 3),
+        (KeyboardInterrupt(), 130),
+        (BrokenPipeError(), 141),
+        (ValueError("a fault of ours"), 1),
+    ],
+)
+def test_exit_codes_by_kind(
+    error: BaseException, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert fail(error, monkeypatch) == code
+
+
+def test_a_fault_of_ours_says_how_to_see_more(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("EDGE_SEG_DEBUG", raising=False)
+    fail(ValueError("odd"), monkeypatch)
+    line = capsys.readouterr().err
+    assert "ValueError: odd" in line
+    assert "EDGE_SEG_DEBUG=1" in line
+    assert len(line.splitlines()) == 1
+
+
+def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGE_SEG_DEBUG", "1")
+    monkeypatch.setattr(cli, "app", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        cli.main()
+
+
+def test_targets_as_json() -> None:
+    rows = json.loads(runner.invoke(cli.app, ["targets", "--json"]).stdout)
+    (x86,) = [row for row in rows if row["name"] == "x86"]
+    assert x86["architecture"] == "x86_64"
+    assert {"openvino", "onnxruntime", "fbgemm"} <= set(x86["engines"])
+
+
+def test_targets_as_a_table() -> None:
+    assert "x86" in runner.invoke(cli.app, ["targets"]).stdout

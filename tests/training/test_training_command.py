@@ -1,0 +1,54 @@
+"""The words of the command line, and what the picture and the progress line say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge_seg.errors import EdgeSegError
+from edge_seg.training.command import parse_options, parse_size, parse_weights, prepare
+from edge_seg.training.curve import plot
+from edge_seg.training.progress import describe
+from edge_seg.training.settings import Settings
+from edge_seg.training.state import Record
+
+
+def test_words() -> None:
+    assert parse_size("256x512") == (256, 512)
+    assert parse_weights("1,1,2.5") == (1.0, 1.0, 2.5)
+    assert parse_weights("") == ()
+    options = parse_options(["base=32", "batch_norm=false", "up=bilinear"])
+    assert options == {"base": "32", "batch_norm": False, "up": "bilinear"}
+
+
+@pytest.mark.parametrize(
+    ("parse", "text"),
+    [(parse_size, "256"), (parse_size, "256x"), (parse_weights, "1,x"), (parse_options, ["base"])],
+)
+def test_wrong_words_are_one_line(parse: object, text: object) -> None:
+    with pytest.raises(EdgeSegError, match="write"):
+        parse(text)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("output", "start", "says"),
+    [
+        ("x.pt", None, "safetensors file"),
+        ("missing/x.safetensors", None, "folder does not exist"),
+        ("x.safetensors", "y.safetensors", "cannot start from"),
+    ],
+)
+def test_wrong_places_are_one_line(
+    tmp_path: Path, output: str, start: str | None, says: str
+) -> None:
+    place = tmp_path / start if start else None
+    with pytest.raises(EdgeSegError, match=says):
+        prepare(Settings(), tmp_path / output, place, 0)
+
+
+def test_progress_line_and_curve(tmp_path: Path) -> None:
+    record = Record(20, 0.51234, 1e-3, 9.0, {"road": 90.04}, {"road": 88.0}, 88.0)
+    assert describe(record) == "loss 0.512  IoU batches road 90.0  validation road 88.0"
+    plot([record], tmp_path / "curve.png")
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")

@@ -1,0 +1,217 @@
+"""The loop: it learns, a killed training goes on with the same numbers, a NaN stops it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+import torch
+from drawn import road_set
+
+from edge_seg.errors import EdgeSegError
+from edge_seg.frames import FrameSet
+from edge_seg.models import registry
+from edge_seg.training import loop, state
+from edge_seg.training.loop import Pace, learning_rate, train
+from edge_seg.training.settings import Settings, first_difference
+from edge_seg.training.state import Record
+
+SMALL = Settings(
+    options={"depth": 2},
+    steps=40,
+    batch=2,
+    warmup=4,
+    height=96,
+    width=128,
+    crop_height=64,
+    crop_width=96,
+)
+EVERY_LINE = Pace(validate_every=20, validation_frames=2, checkpoint_seconds=0)
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory: pytest.TempPathFactory) -> tuple[FrameSet, FrameSet]:
+    folder = tmp_path_factory.mktemp("sets")
+    return road_set(folder / "train", 12), road_set(folder / "val", 3, 1000)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> object:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+class StoppedError(Exception):
+    """Stands for a kill: raised out of the loop right after a checkpoint."""
+
+
+def stop_at(step: int) -> loop.Report:
+    def report(record: Record) -> None:
+        if record.step > step:
+            raise StoppedError
+
+    return report
+
+
+@pytest.mark.parametrize("model", ["lane-unet", "deeplabv3plus-mobilenetv2"])
+def test_resumed_training_is_the_uninterrupted_one_bit_for_bit(
+    sets: tuple[FrameSet, FrameSet], tmp_path: Path, model: str
+) -> None:
+    options = {"depth": 2} if model == "lane-unet" else {}
+    settings = msgspec.structs.replace(SMALL, model=model, options=options)
+    whole = train(settings, *sets, tmp_path / "whole.safetensors", pace=EVERY_LINE)
+    with pytest.raises(StoppedError):
+        train(settings, *sets, tmp_path / "cut.safetensors", pace=EVERY_LINE, report=stop_at(20))
+    checkpoint = tmp_path / "cut.checkpoint.safetensors"
+    assert checkpoint.exists()
+    with pytest.raises(EdgeSegError, match="go on with --resume"):
+        train(settings, *sets, tmp_path / "cut.safetensors")
+    resumed = train(settings, *sets, tmp_path / "cut.safetensors", resume=True, pace=EVERY_LINE)
+    for name, value in whole.network.state_dict().items():
+        assert torch.equal(resumed.network.state_dict()[name], value), name
+    assert [r.loss for r in resumed.history] == [r.loss for r in whole.history]
+    first, second = (tmp_path / f"{name}.safetensors" for name in ("whole", "cut"))
+    assert first.read_bytes() == second.read_bytes()
+    assert not checkpoint.exists()
+
+
+def test_it_learns_and_leaves_weights_history_and_curve(
+    sets: tuple[FrameSet, FrameSet], tmp_path: Path
+) -> None:
+    settings = msgspec.structs.replace(SMALL, steps=120, batch=4, augment=False, lr=5e-3, ema=0.9)
+    settings = msgspec.structs.replace(settings, crop_height=96, crop_width=128)
+    done = train(settings, *sets, tmp_path / "lane.safetensors")
+    assert done.history[-1].loss < done.history[0].loss / 2
+    assert (done.history[-1].val_iou or {})["road"] > 85
+    model = registry.load("lane-unet", tmp_path / "lane.safetensors")
+    assert (model.input.height, model.input.width) == (96, 128)
+    assert "12 frames of train, 120 steps" in model.source
+    history = msgspec.json.decode((tmp_path / "lane.history.json").read_bytes())
+    assert [line["step"] for line in history["history"]] == list(range(20, 121, 20))
+    assert (tmp_path / "lane.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_loss_that_is_not_a_number_stops_and_keeps_the_checkpoint(
+    sets: tuple[FrameSet, FrameSet], tmp_path: Path
+) -> None:
+    settings = msgspec.structs.replace(SMALL, class_weights=(1.0, 1.0, 1.0))
+    poison = {"at": 0}
+
+    def report(record: Record) -> None:
+        poison["at"] = record.step
+
+    original = loop.LOSSES[settings.loss]
+    try:
+        loop.LOSSES[settings.loss] = lambda logits, masks, weights: (
+            original(logits, masks, weights) * (float("nan") if poison["at"] else 1.0)
+        )
+        with pytest.raises(EdgeSegError, match=r"nan at step 20.*smaller --lr"):
+            train(settings, *sets, tmp_path / "lane.safetensors", pace=EVERY_LINE, report=report)
+    finally:
+        loop.LOSSES[settings.loss] = original
+    assert not (tmp_path / "lane.safetensors").exists()
+    slower = msgspec.structs.replace(settings, lr=1e-4)
+    train(slower, *sets, tmp_path / "lane.safetensors", resume=True)
+
+
+def test_resume_with_other_settings_is_refused(
+    sets: tuple[FrameSet, FrameSet], tmp_path: Path
+) -> None:
+    output = tmp_path / "lane.safetensors"
+    with pytest.raises(StoppedError):
+        train(SMALL, *sets, output, pace=EVERY_LINE, report=stop_at(20))
+    with pytest.raises(EdgeSegError, match="batch was 2 and is now 3"):
+        train(msgspec.structs.replace(SMALL, batch=3), *sets, output, resume=True)
+    with pytest.raises(EdgeSegError, match="frames was"):
+        train(SMALL, sets[1], sets[1], output, resume=True)
+    checkpoint = tmp_path / "lane.checkpoint.safetensors"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    with pytest.raises(EdgeSegError, match="no checkpoint"):
+        train(SMALL, *sets, output, resume=True)
+
+
+def test_start_from_weights(sets: tuple[FrameSet, FrameSet], tmp_path: Path) -> None:
+    first = train(SMALL, *sets, tmp_path / "a.safetensors")
+    again = state.fresh(SMALL, 3)
+    state.start_from(again, tmp_path / "a.safetensors")
+    kept = first.average.state_dict()["head.weight"].half().float()
+    assert torch.equal(again.network.state_dict()["head.weight"], kept)
+
+
+def test_learning_rate_warms_up_and_falls_to_a_hundredth() -> None:
+    settings = Settings(steps=1000, warmup=100, lr=1.0)
+    rates = [learning_rate(step, settings) for step in range(1000)]
+    assert rates[0] == pytest.approx(0.01)
+    assert max(rates) == rates[99] == pytest.approx(1.0)
+    assert rates[550] == pytest.approx(0.505, abs=0.001)
+    assert rates[-1] == pytest.approx(0.01, abs=0.001)
+    assert all(a >= b for a, b in itertools.pairwise(rates[100:]))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"loss": "dise"}, "did you mean 'dice'"),
+        ({"model": "lane-net"}, "did you mean 'lane-unet'"),
+        ({"options": {"bass": 3}}, "no such option"),
+        ({"steps": 0}, "--steps must be above 0"),
+        ({"class_weights": (1.0, 2.0)}, "2 class weights for 3 classes"),
+    ],
+)
+def test_wrong_settings_are_one_line(
+    sets: tuple[FrameSet, FrameSet], tmp_path: Path, change: dict[str, object], says: str
+) -> None:
+    with pytest.raises(EdgeSegError, match=says):
+        train(msgspec.structs.replace(SMALL, **change), *sets, tmp_path / "x.safetensors")
+
+
+def test_frames_without_masks_are_refused(sets: tuple[FrameSet, FrameSet], tmp_path: Path) -> None:
+    from drawn import road
+
+    from edge_seg.frames import FrameSetWriter
+
+    with FrameSetWriter(tmp_path / "bare", name="bare", licence="x", source="x") as writer:
+        writer.add(road(0)[0], id="a")
+    bare = FrameSet.open(tmp_path / "bare")
+    with pytest.raises(EdgeSegError, match="bare has frames without masks"):
+        train(SMALL, bare, sets[1], tmp_path / "x.safetensors")
+
+
+def test_only_the_learning_rate_may_change() -> None:
+    assert first_difference(Settings(lr=1.0), Settings(lr=2.0)) == ""
+    assert first_difference(Settings(seed=1), Settings(seed=2)) == "seed was 2 and is now 1"
+
+
+def test_kill_nine_leaves_a_checkpoint_to_resume_from(
+    sets: tuple[FrameSet, FrameSet], tmp_path: Path
+) -> None:
+    words = [
+        *(sys.executable, "-m", "edge_seg.cli", "train"),
+        *("--train", str(sets[0].path), "--val", str(sets[1].path)),
+        *("-o", str(tmp_path / "lane.safetensors"), "--option", "depth=2"),
+        *("--steps", "60", "--batch", "2", "--size", "96x128", "--crop", "64x96"),
+        *("--threads", "1", "--checkpoint-seconds", "0"),
+    ]
+    checkpoint = tmp_path / "lane.checkpoint.safetensors"
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    for _ in range(600):
+        if checkpoint.exists() or process.poll() is not None:
+            break
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert checkpoint.exists()
+    assert not (tmp_path / "lane.safetensors").exists()
+    done = subprocess.run([*words, "--resume"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "validation" in done.stdout
+    assert registry.load("lane-unet", tmp_path / "lane.safetensors").module is not None
