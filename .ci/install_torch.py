@@ -61,7 +61,8 @@ def why_not(wanted: str, options: list[str]) -> str:
     if answer.returncode != 0:
         lines = answer.stderr.strip().splitlines()
         return lines[-1] if lines else f"pip failed with exit code {answer.returncode}"
-    names = [item["metadata"]["name"].lower() for item in json.loads(answer.stdout)["install"]]
+    wheels = [item["metadata"]["name"] for item in json.loads(answer.stdout)["install"]]
+    names = [name.lower().replace("_", "-") for name in wheels]
     cuda = [name for name in names if name.startswith(CUDA)]
     return f"it comes with {len(cuda)} CUDA packages ({cuda[0]}, ...)" if cuda else ""
 

@@ -97,6 +97,7 @@ class Arena:
         key = (
             "evaluated",
             sha256(contestant.model),
+            repr(self.source.model.input),  # TorchScript files do not hold the size
             repr(sorted(contestant.options.items())),
             contestant.engine.name,
             contestant.engine.runtime_version(),

@@ -24,6 +24,8 @@ CELL = 4.0
 """Metres between height samples."""
 REACH = 170.0
 """Metres of height field on each side of its centre."""
+BENEATH = 0.4
+"""Metres by which the height field stays below asphalt; skirts hide the step."""
 
 
 class Land:
@@ -78,7 +80,8 @@ class Land:
         side = self._slopes[(waves > 0).astype(int)]
         away = np.clip(distance - 6.0, 0.0, 60.0)
         # Nothing within 6 m of a lane may rise: the field's cells are coarser than a kerb.
-        fall = -0.12 - 0.25 * np.clip(distance / 1.5, 0.0, 1.0)
+        # Heights jump from sample to sample of the roads: a grade of 8 % by 3 m is 0.24 m.
+        fall = -BENEATH
         level = self.kerb_height * np.clip((distance - 6.0) / 3.0, 0.0, 1.0)
         total = fall + level + away * side * np.abs(waves) / 2.0 + self._bump * waves * away / 30.0
         return np.asarray(total)
@@ -118,7 +121,7 @@ class Land:
         for points, outward, kind in edges(self.roads):
             lift = 0.0 if kind in DRIVABLE else self.kerb_height
             top = points + up(lift)
-            foot = points + outward * 1.6 + up(lift - 0.45)
+            foot = points + outward * 1.6 + up(lift - BENEATH - 0.05)
             # Outward is to the right or to the left of the points' order: face up either way.
             turn = np.cross(points[1] - points[0], outward[0])[2] < 0
             meshes.append(strip(top, foot) if turn else strip(foot, top))

@@ -98,8 +98,8 @@ def sample_look(rng: np.random.Generator) -> Look:
     inputs["shadowStrength"] = np.array([shadow])
     dapple = float(rng.uniform(0.3, 0.95)) if direct > 0 and rng.random() < 0.4 else 0.0
     brightness = float(np.mean(sky_light) + np.mean(sun_light) * sun[2])
-    # Exposure as a camera's automatic would choose it, give or take one and a half stops.
-    exposure = float(2.0 ** rng.normal(0.35, 0.6)) / max(brightness, 0.2) * 1.15
+    # Exposure as a camera's automatic would choose it, give or take a stop.
+    exposure = float(2.0 ** rng.normal(0.25, 0.45)) / max(brightness, 0.2) * 1.15
     haze = float(rng.exponential(0.0022)) + 0.0003
     gamma = float(rng.uniform(0.4, 0.62))
     inputs["camera"] = np.array([exposure, gamma, haze, dapple])

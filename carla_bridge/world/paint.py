@@ -25,7 +25,7 @@ DASHES = ((3.05, 9.14), (3.0, 6.0), (6.0, 12.0), (4.0, 8.0), (2.0, 4.0), (1.0, 1
 """(paint, gap) in metres."""
 
 DOTS = (0.12, 1.1)
-VISIBLE = 0.3
+VISIBLE = 0.4
 """Share of paint left below which a piece is labelled road: a person would not see a line."""
 
 HEIGHT = 0.012

@@ -66,7 +66,7 @@ def render_frames(
         roads = towns[number % len(towns)] if towns else read_roads(random_road(rng), "random")
         lanes = roads.driving()
         lane = lanes[int(rng.integers(len(lanes)))]
-        anchor = lane.centre[int(rng.integers(len(lane.s)))]
+        anchor = lane.centre[int(rng.integers(len(lane.s) * 3 // 4))]
         roads = _around(roads, anchor)
         vehicles = stage.build(roads, anchor, rng).vehicles
         for index in range(first, min(first + FRAMES_PER_SCENE, count)):
@@ -121,8 +121,9 @@ def _stand(
 
 
 def _near(lane: Lane, anchor: npt.NDArray[np.float64]) -> list[int]:
-    """Return the samples of a lane close to the anchor, its last 15 m left out."""
-    distance = np.linalg.norm(lane.centre[:-15, :2] - anchor[:2], axis=1)
+    """Return the samples of a lane close to the anchor; its end, where it is long, left out."""
+    last = -70 if len(lane.s) > 110 else -15
+    distance = np.linalg.norm(lane.centre[:last, :2] - anchor[:2], axis=1)
     return [int(i) for i in np.flatnonzero(distance < NEAR)]
 
 

@@ -35,7 +35,7 @@ def test_its_masks_show_roads(name: str) -> None:
     table = np.array(shares)
     assert 0.2 < table[:, 1].mean() < 0.5
     assert 0.005 < table[:, 2].mean() < 0.04
-    assert (table[:, 2] > 0).sum() > 50
+    assert (table[:, 2] > 0).sum() >= 40
 
 
 def test_seeds_differ() -> None:

@@ -87,7 +87,7 @@ def bare_shot(line_y: float, width: int, height: int) -> tuple[np.ndarray, Mask]
     roads = Roads(read.lanes, [Line(points, "Solid", "White", 0.3)])
     stage = Stage(open_display(), width, height)
     # A seed whose roadside is empty enough and whose paint is young.
-    stage.build(roads, np.array([20.0, -4.0, 0.0]), np.random.default_rng(4))
+    stage.build(roads, np.array([20.0, -4.0, 0.0]), np.random.default_rng(5))
     look = sample_look(np.random.default_rng(0))
     plain = {"grain": (0.0,) * 4, "wear": (0.0,) * 4, "glare": (0.0,), "dirt": (0.0,),
              "asphalt": (0.03,) * 3, "shadowStrength": (0.0,), "skyLight": (1.0,) * 3,

@@ -66,6 +66,9 @@ def _quantize(
     from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
 
     mapping = get_default_qconfig_mapping("fbgemm")
+    # fbgemm's quantized transposed convolution gives wrong values on processors with AVX-512
+    # (a U-Net's masks agreed with float on 73 % of pixels, without it on 99.8 %).
+    mapping.set_object_type(nn.ConvTranspose2d, None)
     for layer in recipe.float_layers:
         mapping.set_module_name(layer, None)
     example = (torch.zeros(1, 3, spec.height, spec.width),)
