@@ -57,7 +57,7 @@ format: $(VENV)/.dev  ## let ruff put the code into shape
 	$(BIN)/ruff format .
 
 bench: $(VENV)/.dev  ## the bundle against each engine's usual pipeline, side by side
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks pipelines
 
 clean:  ## remove .venv, out and caches
 	rm -rf $(VENV) $(OUT) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .coverage htmlcov

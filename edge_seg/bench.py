@@ -35,6 +35,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One entrant's figures; ``fps`` is frames per second of the median frame."""
 
     name: str
+    engine: str
+    precision: str
     frames: int
     stages: dict[str, Quantiles]
     fps: float
@@ -83,11 +85,20 @@ def quantiles(timings: list[Timings]) -> dict[str, Quantiles]:
     return result
 
 
-def entry(name: str, timings: list[Timings], peak_rss_bytes: int, size_bytes: int) -> Entry:
+def entry(
+    name: str,
+    engine: str,
+    precision: str,
+    timings: list[Timings],
+    peak_rss_bytes: int,
+    size_bytes: int,
+) -> Entry:
     """Return one entrant's figures."""
     stages = quantiles(timings)
     return Entry(
         name=name,
+        engine=engine,
+        precision=precision,
         frames=len(timings),
         stages=stages,
         fps=1e3 / stages["total"].p50_ms,

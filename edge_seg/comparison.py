@@ -14,6 +14,7 @@ from edge_seg.files import write_bytes
 from edge_seg.frames import FrameSet
 from edge_seg.machine import this_machine
 from edge_seg.progress import Track, silent
+from edge_seg.segmenter import require_runtime, require_trust
 from edge_seg.worker import Job, Worker
 
 
@@ -23,26 +24,32 @@ def compare(
     frames: FrameSet,
     count: int,
     threads: int | None = None,
+    trust: bool = False,
     track: Track = silent,
 ) -> bench.Benchmark:
     """Time ``bundle`` and each of ``others`` in turns on ``count`` frames of a set.
 
     ``others`` are paths of bundles, or names of engines that run the first bundle's file.
     """
-    first = open_bundle(bundle)
-    check_runs_here(first.manifest)
+    first = _open(bundle, trust)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edge-seg-")))
         entrants = {bundle.name: (first, _job(first, folder / "0", threads))}
         for index, other in enumerate(others, 1):
-            name, opened, job = _entrant(other, first, folder / str(index), threads)
+            name, opened, job = _entrant(other, first, folder / str(index), threads, trust)
             name = name if name not in entrants else f"{name} ({index})"
             entrants[name] = (opened, job)
         workers = {name: stack.enter_context(Worker(job)) for name, (_, job) in entrants.items()}
         timings = bench.interleave(workers, frames.path, count, track)
     entries = [
-        bench.entry(name, *timings[name], len(opened.read(opened.manifest.model_file)))
-        for name, (opened, _) in entrants.items()
+        bench.entry(
+            name,
+            job.engine,
+            opened.manifest.precision,
+            *timings[name],
+            len(opened.read(opened.manifest.model_file)),
+        )
+        for name, (opened, job) in entrants.items()
     ]
     return bench.Benchmark(
         machine=this_machine(),
@@ -54,12 +61,20 @@ def compare(
     )
 
 
+def _open(path: Path, trust: bool) -> Bundle:
+    bundle = open_bundle(path)
+    check_runs_here(bundle.manifest)
+    if not trust:
+        require_trust(bundle)
+    require_runtime(bundle)
+    return bundle
+
+
 def _entrant(
-    other: str, first: Bundle, model: Path, threads: int | None
+    other: str, first: Bundle, model: Path, threads: int | None, trust: bool
 ) -> tuple[str, Bundle, Job]:
     if Path(other).is_file():
-        opened = open_bundle(Path(other))
-        check_runs_here(opened.manifest)
+        opened = _open(Path(other), trust)
         return Path(other).name, opened, _job(opened, model, threads)
     engine = engines.find(other)
     if Path(first.manifest.model_file).suffix != f".{engine.suffix}":

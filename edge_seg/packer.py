@@ -196,6 +196,13 @@ def sensitivity(
     return msgspec.json.decode(known, type=list[LayerNoise])
 
 
+class StepRecord(msgspec.Struct, frozen=True):
+    """One step and how long it took."""
+
+    name: str
+    seconds: float
+
+
 class Record(msgspec.Struct, frozen=True):
     """The result as JSON: schema ``edge-seg/pack-1``."""
 
@@ -207,7 +214,7 @@ class Record(msgspec.Struct, frozen=True):
     winner: str | None
     gate: Gate
     candidates: list[Candidate]
-    steps: list[tuple[str, float]]
+    steps: list[StepRecord]
     machine: Machine | None
 
 
@@ -224,7 +231,7 @@ def record(result: Result) -> Record:
         winner=manifest.winner if result.held else None,
         gate=manifest.gate,
         candidates=manifest.candidates,
-        steps=list(result.steps),
+        steps=[StepRecord(name, seconds) for name, seconds in result.steps],
         machine=manifest.machine,
     )
 

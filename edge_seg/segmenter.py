@@ -10,6 +10,7 @@ the caller's own; equal frames give equal masks.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
@@ -22,7 +23,7 @@ from edge_seg.bundle.archive import Bundle, open_bundle
 from edge_seg.bundle.manifest import check_runs_here
 from edge_seg.classes import ClassMap
 from edge_seg.engines.session import Session
-from edge_seg.errors import EdgeSegError
+from edge_seg.errors import EdgeSegError, MissingRuntimeError
 from edge_seg.preprocess import Frame, Mask, resize_mask
 
 STAGES = ("preprocess", "inference", "postprocess", "total")
@@ -88,8 +89,9 @@ class Segmenter:
         self.manifest = opened.manifest
         check_runs_here(self.manifest)
         engine = engines.find(self.manifest.engine.name)
-        if engine.unpickles and not trust:
-            _require_trust(opened)
+        if not trust:
+            require_trust(opened)
+        require_runtime(opened)
         model = opened.read(self.manifest.model_file)
         session = engine.open(model, self.manifest.input, self.manifest.options, threads)
         self._pipeline: Pipeline | None = Pipeline(session)
@@ -139,10 +141,33 @@ def _check(frame: Frame) -> None:
         raise EdgeSegError(f"a frame has the shape (H, W, 3), not {frame.shape}")
 
 
-def _require_trust(bundle: Bundle) -> None:
+def require_runtime(bundle: Bundle) -> None:
+    """Raise `MissingRuntimeError` when the engine's runtime is absent, too old or too new."""
+    wanted = bundle.manifest.engine
+    engine = engines.find(wanted.name)
+    found = engine.runtime_version()
+    too_old = wanted.runtime_min is not None and _numbers(found) < _numbers(wanted.runtime_min)
+    too_new = wanted.runtime_max is not None and _numbers(found) > _numbers(wanted.runtime_max)
+    if too_old or too_new:
+        limits = [f">={wanted.runtime_min}"] if wanted.runtime_min else []
+        limits += [f"<={wanted.runtime_max}"] if wanted.runtime_max else []
+        raise MissingRuntimeError(
+            f"bundle '{bundle.manifest.name}' needs {wanted.runtime} {', '.join(limits)}, and "
+            f"{found} is installed: pip install '{wanted.runtime}{','.join(limits)}'"
+        )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """Return the leading numbers of a version: ``2.13.0+cpu`` is (2, 13, 0)."""
+    match = re.match(r"\d+(?:\.\d+)*", version)
+    return tuple(int(part) for part in match[0].split(".")) if match else ()
+
+
+def require_trust(bundle: Bundle) -> None:
+    """Raise `EdgeSegError` when running the bundle would unpickle a file nobody vouches for."""
     from edge_seg.bundle.signature import is_trusted, trusted_keys_folder
 
-    if not is_trusted(bundle):
+    if engines.find(bundle.manifest.engine.name).unpickles and not is_trusted(bundle):
         raise EdgeSegError(
             f"bundle '{bundle.manifest.name}' holds TorchScript, which runs the code it "
             "contains: if you know where it comes from, use --trust, or put its maker's "

@@ -1,6 +1,6 @@
 """One candidate in a process of its own: its memory is its own, and so is its crash.
 
-    with Worker(Job(engine="openvino", model="/tmp/x.onnx", input=spec, options={})) as worker:
+    with Worker(Job(engine="openvino", model="x.onnx", input=spec, options={})) as worker:
         worker.evaluate(frames_path).miou
         worker.time(frames_path, count=20)
 

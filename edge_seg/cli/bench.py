@@ -17,6 +17,9 @@ def command(
     frames: Annotated[int, typer.Option(min=10, help="Frames timed for each entrant.")] = 200,
     source: Annotated[str, typer.Option("--set", help="Frame set to run on.")] = "lane-test",
     threads: Annotated[int | None, typer.Option(min=1, help="Threads an engine may use.")] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Run a TorchScript bundle that nobody trusted signed.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Time frame to mask, stage by stage; entrants take turns, so their ratios hold."""
@@ -25,7 +28,9 @@ def command(
     from edge_seg.comparison import compare
     from edge_seg.frames import FrameSet
 
-    benchmark = compare(bundle, vs or [], FrameSet.open(source), frames, threads, console.track)
+    benchmark = compare(
+        bundle, vs or [], FrameSet.open(source), frames, threads, trust, console.track
+    )
     if json:
         console.print_json(benchmark)
     else:

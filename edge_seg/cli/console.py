@@ -26,7 +26,8 @@ Item = TypeVar("Item")
 
 errors = Console(stderr=True, highlight=False)
 """For progress and steps: stdout stays clean for results."""
-output = Console(highlight=False)
+output = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
+"""For results; wide where nobody's window limits it (a pipe, a log)."""
 
 
 def track(items: Iterable[Item], description: str, total: int) -> Iterable[Item]:

@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import os
 import sys
+from typing import NoReturn
 
 import typer
 
@@ -25,6 +26,13 @@ COMMANDS = (
     "doctor",
 )
 """Each is a module beside this one that holds ``command``, or ``app`` where it has subcommands."""
+
+EXTRAS = {
+    "pack": ("torch", "onnx", "transformers", "safetensors", "jinja2", "markupsafe", "matplotlib"),
+    "x86": ("onnxruntime", "openvino"),
+    "carla": ("carla", "panda3d", "direct"),
+}
+"""Import names that only some commands need, by the extra that brings them."""
 
 app = typer.Typer(
     name="edge-seg",
@@ -56,17 +64,37 @@ def main() -> None:
     except EdgeSegError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:
+        extra = _extra_of(error.name or "")
+        if extra is None:
+            _our_fault(error)
+        print(
+            f"error: this needs {error.name}, which is not installed: "
+            f"pip install 'edge-seg[{extra}]'",
+            file=sys.stderr,
+        )
+        sys.exit(EdgeSegError.exit_code)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(141)
     except Exception as error:
-        if os.environ.get("EDGE_SEG_DEBUG"):
-            raise
-        print(
-            f"internal error: {type(error).__name__}: {error} "
-            "(this is a fault of edge-seg; EDGE_SEG_DEBUG=1 shows the traceback)",
-            file=sys.stderr,
-        )
-        sys.exit(1)
+        _our_fault(error)
+
+
+def _extra_of(module: str) -> str | None:
+    """Return the extra that brings a module, or None where no extra does."""
+    root = module.partition(".")[0]
+    return next((extra for extra, modules in EXTRAS.items() if root in modules), None)
+
+
+def _our_fault(error: Exception) -> NoReturn:
+    if os.environ.get("EDGE_SEG_DEBUG"):
+        raise error
+    print(
+        f"internal error: {type(error).__name__}: {error} "
+        "(this is a fault of edge-seg; EDGE_SEG_DEBUG=1 shows the traceback)",
+        file=sys.stderr,
+    )
+    sys.exit(1)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from edge_seg.errors import EdgeSegError
+
+if TYPE_CHECKING:
+    from edge_seg.classes import ClassMap
 
 
 def parse_size(text: str | None) -> tuple[int, int] | None:
@@ -15,3 +19,27 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
     if match is None:
         raise EdgeSegError(f"'{text}' is no size: write height x width, such as 256x512")
     return int(match[1]), int(match[2])
+
+
+def parse_triple(text: str | None) -> tuple[float, float, float] | None:
+    """Return (r, g, b) for ``0.485,0.456,0.406``."""
+    if text is None:
+        return None
+    try:
+        red, green, blue = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise EdgeSegError(
+            f"'{text}' is not three numbers: write them as 0.485,0.456,0.406"
+        ) from error
+    return red, green, blue
+
+
+def parse_classes(text: str | None) -> ClassMap | None:
+    """Return a class map for ``background,road``: the project's own where the names are its."""
+    if text is None:
+        return None
+    from edge_seg.classes import LANE
+    from edge_seg.models.registry import generic_classes
+
+    names = tuple(name.strip() for name in text.split(","))
+    return LANE if names == LANE.names else generic_classes(len(names), names)

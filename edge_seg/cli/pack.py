@@ -22,6 +22,15 @@ def command(
     input_size: Annotated[
         str | None, typer.Option(metavar="HxW", help="Network input, such as 256x512.")
     ] = None,
+    mean: Annotated[
+        str | None, typer.Option(metavar="R,G,B", help="Subtracted from a frame scaled to 0..1.")
+    ] = None,
+    std: Annotated[
+        str | None, typer.Option(metavar="R,G,B", help="Divided by, after the mean.")
+    ] = None,
+    classes: Annotated[
+        str | None, typer.Option(metavar="NAME,...", help="Names of the model's outputs.")
+    ] = None,
     calibration: Annotated[
         str, typer.Option(help="Frame set for activation ranges: at least 32 distinct frames.")
     ] = "lane-mini",
@@ -54,7 +63,7 @@ def command(
     from edge_seg.bundle.manifest import Gate
     from edge_seg.bundle.signature import load_private_key
     from edge_seg.cli import console
-    from edge_seg.cli.options import parse_size
+    from edge_seg.cli.options import parse_classes, parse_size, parse_triple
     from edge_seg.cli.tables import tournament_table
     from edge_seg.errors import GateMissedError
     from edge_seg.frames import FrameSet
@@ -67,7 +76,14 @@ def command(
     kind = find(target)
     key = load_private_key(sign) if sign else None
     with steps("load") as step:
-        loaded = registry.load(model, weights, parse_size(input_size))
+        loaded = registry.load(
+            model,
+            weights,
+            parse_size(input_size),
+            parse_classes(classes),
+            parse_triple(mean),
+            parse_triple(std),
+        )
         step.detail = f"{loaded.name}, {loaded.input.height}x{loaded.input.width}"
     request = Request(
         model=loaded,

@@ -21,23 +21,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
+import onnx.version_converter
 from onnx import TensorProto, helper
 
 from edge_seg.errors import EdgeSegError
-from edge_seg.quantize.graph import (
-    constant,
-    consumers,
-    insert_before,
-    producer,
-    set_constant,
-)
+from edge_seg.quantize.graph import constant, consumers, insert_before, set_constant
 
 if TYPE_CHECKING:
     from edge_seg.models.model import Model
     from edge_seg.preprocess import InputSpec
 
 OPSET = 17
-"""What TensorRT 8.5 (JetPack 5) still parses and per-channel Q/DQ needs at least 13."""
+"""What is exported: the newest that TensorRT 8.5 (JetPack 5) parses."""
+OLDEST_OPSET = 13
+"""QuantizeLinear has an axis, and so per-channel grids, from here on."""
 
 FRAME = "frame"
 LOGITS = "logits"
@@ -45,8 +42,9 @@ LOGITS = "logits"
 
 def float_graph(model: Model) -> onnx.ModelProto:
     """Return the folded float graph of ``model``; raises `EdgeSegError` if it can't be exported."""
-    exported = model.onnx if model.onnx is not None else _export(model)
+    exported = _modern(model.onnx, model.name) if model.onnx is not None else _export(model)
     graph = _optimize(exported, model.name)
+    _name_nodes(graph)
     _rename_output(graph)
     _take_frames(graph, model.input)
     # Once more: the folding leaves constants that can be computed now.
@@ -83,6 +81,30 @@ def _export(model: Model) -> bytes:
             "replace that operator, or bring the model as an .onnx file"
         ) from error
     return buffer.getvalue()
+
+
+def _modern(payload: bytes, name: str) -> bytes:
+    """Return a user's ONNX file at an opset that has per-channel Q/DQ."""
+    model = onnx.load_from_string(payload)
+    opset = next((d.version for d in model.opset_import if d.domain in ("", "ai.onnx")), 0)
+    if opset >= OLDEST_OPSET:
+        return payload
+    try:
+        return onnx.version_converter.convert_version(model, OPSET).SerializeToString()
+    except Exception as error:  # the converter raises what its C++ core met
+        raise EdgeSegError(
+            f"{name} is ONNX opset {opset}, and cannot be brought to {OPSET}: export it again "
+            f"with opset_version={OPSET}"
+        ) from error
+
+
+def _name_nodes(graph: onnx.ModelProto) -> None:
+    """Give every node a name of its own: recipes and reports speak of layers by name."""
+    seen: set[str] = set()
+    for index, node in enumerate(graph.graph.node):
+        if not node.name or node.name in seen:
+            node.name = f"{node.op_type}_{index}"
+        seen.add(node.name)
 
 
 def _optimize(payload: bytes, name: str) -> onnx.ModelProto:
@@ -189,9 +211,3 @@ def _fold_into(
     set_constant(graph, f"{name}.bgr_bias", bias.astype(np.float32))
     del conv.input[1:]
     conv.input.extend([f"{name}.bgr", f"{name}.bgr_bias"])
-
-
-def output_is_upsampled(graph: onnx.ModelProto) -> bool:
-    """Say whether the logits come from a resize (DeepLab) and not from a layer."""
-    last = producer(graph, LOGITS)
-    return last is not None and last.op_type == "Resize"

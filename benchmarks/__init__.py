@@ -1,0 +1,8 @@
+"""Measurements behind the README's numbers: commands, not tests, as they need a quiet machine.
+
+    python -m benchmarks pipelines     # the bundle against each engine's usual pipeline
+    python -m benchmarks photographs FOLDER   # accuracy on labelled photographs, per source
+    python -m benchmarks footprint     # import time, memory of a run, time of a pack
+
+Each writes a JSON file into ``benchmarks/results`` that names the machine.
+"""

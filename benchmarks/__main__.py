@@ -1,0 +1,189 @@
+"""``python -m benchmarks``: measure, print, and keep the JSON."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from time import perf_counter
+from typing import Annotated
+
+import msgspec
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.entrant import Entrant
+from benchmarks.peers import PEERS
+from edge_seg.files import write_bytes
+from edge_seg.machine import this_machine
+from edge_seg.models import registry
+from edge_seg.packing import tool_versions
+
+RESULTS = Path(__file__).parent / "results"
+ROUNDS = 10
+
+app = typer.Typer(no_args_is_help=True)
+console = Console()
+
+
+@app.command()
+def pipelines(
+    frames: Annotated[int, typer.Option(help="Frames timed for each entrant.")] = 100,
+    out: Annotated[Path, typer.Option("-o", "--output")] = RESULTS / "x86-pipelines.json",
+) -> None:
+    """Time each model's packed bundle against each engine's usual pipeline, interleaved."""
+    results = {name: _compare(name, frames) for name in registry.names()}
+    _keep(out, {"frame": "480x640 uint8 BGR", "models": results})
+
+
+@app.command()
+def photographs(
+    folder: Annotated[Path, typer.Argument(help="A folder with index.csv: see the README.")],
+    out: Annotated[Path, typer.Option("-o", "--output")] = RESULTS / "photographs.json",
+) -> None:
+    """Score float and int8 on labelled photographs, per source."""
+    from benchmarks.photographs import score
+
+    with tempfile.TemporaryDirectory() as place:
+        bundles = {name: _pack(name, Path(place)) for name in registry.names()}
+        results = {name: score(name, bundle, folder) for name, bundle in bundles.items()}
+    for name, rows in results.items():
+        table = Table(title=name)
+        for column in ("source", "frames", "kind", "class", "float IoU", "int8 IoU", "int8 F1"):
+            table.add_column(column)
+        for row in rows:
+            for label, iou in row["int8"]["iou"].items():
+                table.add_row(
+                    row["source"],
+                    str(row["frames"]),
+                    row["kind"],
+                    label,
+                    *(_figure(v) for v in (row["float"]["iou"][label], iou)),
+                    _figure(row["int8"]["boundary_f1"].get(label)),
+                )
+        console.print(table)
+    _keep(out, {"models": results})
+
+
+@app.command()
+def footprint(
+    out: Annotated[Path, typer.Option("-o", "--output")] = RESULTS / "footprint.json",
+) -> None:
+    """Measure import time, the memory of a run, and how long a pack takes, cold and cached."""
+    imports = [_seconds([sys.executable, "-c", "import edge_seg"]) for _ in range(9)]
+    bare = [_seconds([sys.executable, "-c", "pass"]) for _ in range(9)]
+    result: dict = {"import_edge_seg_s": float(np.median(imports) - np.median(bare))}
+    with tempfile.TemporaryDirectory() as place:
+        for name in registry.names():
+            bundle = Path(place) / f"{name}.edgeseg"
+            command = _pack_command(name, bundle)
+            environment = {"XDG_CACHE_HOME": str(Path(place) / name)}
+            cold = _seconds(command, environment)
+            cached = _seconds(command, environment)
+            with Entrant("bundle", str(bundle), name, "lane-mini", "lane-test") as entrant:
+                entrant.time(200)
+                memory = entrant.memory()
+            result[name] = {"pack_cold_s": cold, "pack_cached_s": cached, "run_rss_bytes": memory}
+    console.print_json(data=result)
+    _keep(out, result)
+
+
+def _compare(model: str, frames: int) -> dict:
+    with ExitStack() as stack:
+        place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        bundle = _pack(model, place)
+        arguments = {"edge-seg bundle": ("bundle", str(bundle))}
+        arguments |= {name: ("peer", name) for name in PEERS}
+        entrants = {}
+        for name, (kind, what) in arguments.items():
+            console.print(f"{model}: preparing {name}")
+            entrant = Entrant(kind, what, model, "lane-mini", "lane-test")
+            entrants[name] = stack.enter_context(entrant)
+        rows: dict[str, list[list[float]]] = {name: [] for name in entrants}
+        for _ in range(ROUNDS):
+            for name, entrant in entrants.items():
+                rows[name] += entrant.time(-(-frames // ROUNDS))
+        scores = {name: entrant.evaluate() for name, entrant in entrants.items()}
+        memory = {name: entrant.memory() for name, entrant in entrants.items()}
+    totals = {name: np.array(values)[:, 0] for name, values in rows.items()}
+    medians = {name: float(np.median(values)) for name, values in totals.items()}
+    ours = medians.pop("edge-seg bundle")
+    engine_share = np.array(rows["edge-seg bundle"])
+    fastest = min(medians, key=medians.__getitem__)
+    result = {
+        "entrants": {
+            name: {
+                "p50_ms": float(np.percentile(values, 50)),
+                "p90_ms": float(np.percentile(values, 90)),
+                "p99_ms": float(np.percentile(values, 99)),
+                "times_slower_than_bundle": float(np.median(values) / ours),
+                "miou": scores[name]["miou"],
+                "iou": scores[name]["iou"],
+                "peak_rss_bytes": memory[name],
+            }
+            for name, values in totals.items()
+        },
+        "fastest_peer": fastest,
+        "speedup_over_fastest_peer": medians[fastest] / ours,
+        "speedup_over_torch_float32": medians["torch float32"] / ours,
+        "share_outside_engine_percent": float(
+            100 * np.median(1 - engine_share[:, 1] / engine_share[:, 0])
+        ),
+    }
+    _print(model, result)
+    return result
+
+
+def _print(model: str, result: dict) -> None:
+    table = Table(title=model)
+    for column in ("entrant", "p50 ms", "p99 ms", "x bundle", "mIoU %", "peak MB"):
+        table.add_column(column, justify="left" if column == "entrant" else "right")
+    for name, row in result["entrants"].items():
+        values = (row["p50_ms"], row["p99_ms"], row["times_slower_than_bundle"], row["miou"])
+        table.add_row(name, *(_figure(v) for v in values), _figure(row["peak_rss_bytes"] / 1e6))
+    console.print(table)
+    for key in ("speedup_over_fastest_peer", "share_outside_engine_percent"):
+        console.print(f"{key}: {result[key]:.2f}")
+
+
+def _pack(model: str, folder: Path) -> Path:
+    bundle = folder / f"{model}.edgeseg"
+    subprocess.run(_pack_command(model, bundle), check=True)
+    return bundle
+
+
+def _pack_command(model: str, bundle: Path) -> list[str]:
+    return [sys.executable, "-m", "edge_seg.cli", "pack", "--model", model, "-o", str(bundle)]
+
+
+def _seconds(command: list[str], environment: dict[str, str] | None = None) -> float:
+    import os
+
+    start = perf_counter()
+    env = {**os.environ, **(environment or {})}
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=env)
+    return perf_counter() - start
+
+
+def _keep(out: Path, result: dict) -> None:
+    record = {
+        "machine": msgspec.to_builtins(this_machine()),
+        "versions": tool_versions(),
+        **result,
+    }
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(out, json.dumps(record, indent=1).encode() + b"\n")
+    console.print(f"kept as {out}")
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+if __name__ == "__main__":
+    app()
