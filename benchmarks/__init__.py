@@ -3,6 +3,7 @@
     python -m benchmarks pipelines     # the bundle against each engine's usual pipeline
     python -m benchmarks photographs FOLDER   # accuracy on labelled photographs, per source
     python -m benchmarks footprint     # import time, memory of a run, time of a pack
+    python -m benchmarks pictures      # the README's picture
 
 Each writes a JSON file into ``benchmarks/results`` that names the machine.
 """

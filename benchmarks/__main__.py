@@ -93,6 +93,18 @@ def footprint(
     _keep(out, result)
 
 
+@app.command()
+def pictures(
+    out: Annotated[Path, typer.Option("-o", "--output")] = Path("docs/images/masks.jpg"),
+) -> None:
+    """Draw the README's picture with the shipped model's bundle."""
+    from benchmarks.pictures import masks_over_frames
+
+    with tempfile.TemporaryDirectory() as place:
+        masks_over_frames(_pack("lane-unet", Path(place)), out)
+    console.print(f"kept as {out}")
+
+
 def _compare(model: str, frames: int) -> dict:
     with ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory()))

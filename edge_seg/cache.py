@@ -50,7 +50,15 @@ def code_digest() -> str:
     """Return a digest of the code that makes results, so that a new version makes them anew."""
     digest = hashlib.sha256()
     root = Path(edge_seg.__file__).parent
-    for part in ("quantize", "engines", "models", "preprocess.py", "metrics.py"):
+    for part in (
+        "quantize",
+        "engines",
+        "models",
+        "frames",
+        "preprocess.py",
+        "segmenter.py",
+        "metrics.py",
+    ):
         place = root / part
         for file in [place] if place.is_file() else sorted(place.rglob("*.py")):
             digest.update(file.read_bytes())

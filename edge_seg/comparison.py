@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from edge_seg import bench, engines
 from edge_seg.bundle.archive import Bundle, open_bundle
 from edge_seg.bundle.manifest import check_runs_here
 from edge_seg.errors import EdgeSegError
-from edge_seg.files import write_bytes
+from edge_seg.files import scratch_folder, write_bytes
 from edge_seg.frames import FrameSet
 from edge_seg.machine import this_machine
 from edge_seg.progress import Track, silent
@@ -33,7 +32,7 @@ def compare(
     """
     first = _open(bundle, trust)
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edge-seg-")))
+        folder = stack.enter_context(scratch_folder())
         entrants = {bundle.name: (first, _job(first, folder / "0", threads))}
         for index, other in enumerate(others, 1):
             name, opened, job = _entrant(other, first, folder / str(index), threads, trust)

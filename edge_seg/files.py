@@ -13,6 +13,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,11 +79,40 @@ def explain(error: OSError, path: Path | str) -> EdgeSegError:
     return EdgeSegError(f"cannot write {path}: {error.strerror or error}")
 
 
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Yield a temporary folder that vanishes at the end; what earlier kills left vanishes too."""
+    place = Path(tempfile.gettempdir())
+    remove_stale(place)
+    try:
+        folder = tempfile.mkdtemp(prefix=f"{TEMPORARY_PREFIX}{os.getpid()}-", dir=place)
+    except OSError as error:
+        raise explain(error, place) from error
+    try:
+        yield Path(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def require_writable(path: Path) -> None:
+    """Raise `EdgeSegError` where ``path`` could not be written: better now than after the work."""
+    if path.is_dir():
+        raise EdgeSegError(f"cannot write {path}: it is a folder; name a file in it")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent) as probe:
+            probe.write(b"x")
+    except OSError as error:
+        raise explain(error, path) from error
+
+
 def remove_stale(folder: Path) -> None:
-    """Remove temporary files in ``folder`` whose process is gone (left by a kill)."""
+    """Remove temporary files and folders in ``folder`` whose process is gone (left by a kill)."""
     for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
         owner = leftover.name[len(TEMPORARY_PREFIX) :].split("-")[0]
         if owner.isdigit() and not Path(f"/proc/{owner}").exists():
+            if leftover.is_dir() and not leftover.is_symlink():
+                shutil.rmtree(leftover, ignore_errors=True)
+                continue
             with contextlib.suppress(OSError):
                 leftover.unlink()
 

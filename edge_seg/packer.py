@@ -26,7 +26,7 @@ from edge_seg.bundle.manifest import Candidate, Gate, Machine, Manifest
 from edge_seg.cache import Cache
 from edge_seg.engines.lowering import Source
 from edge_seg.errors import EdgeSegError, closest
-from edge_seg.files import sha256
+from edge_seg.files import remove_stale, require_writable, sha256
 from edge_seg.frames import FrameSet
 from edge_seg.frames.check import require_calibration_set
 from edge_seg.metrics import Evaluation
@@ -248,7 +248,7 @@ def choose(candidates: Sequence[Candidate]) -> Candidate | None:
 def _check(request: Request) -> None:
     """Refuse what would only fail after minutes of work."""
     if request.method not in METHODS:
-        raise EdgeSegError(f"unknown method '{request.method}': known: {', '.join(METHODS)}")
+        raise EdgeSegError(f"unknown method '{request.method}': {closest(request.method, METHODS)}")
     unknown = set(request.engines) - set(request.target.engines)
     if unknown:
         name = sorted(unknown)[0]
@@ -261,14 +261,25 @@ def _check(request: Request) -> None:
             f"evaluation set '{request.evaluation.name}' has frames without masks: "
             "accuracy can't be measured on it; name another with --eval"
         )
+    if FrameSet.open(request.evaluation.path).digest != request.evaluation.digest:
+        # The workers open it by its folder.
+        raise EdgeSegError(
+            f"evaluation set '{request.evaluation.name}' is a part of a frame set: write the "
+            "part to a folder of its own (FrameSetWriter) and name that"
+        )
     if request.evaluation.classes.names != request.model.classes.names:
         raise EdgeSegError(
             f"evaluation set '{request.evaluation.name}' labels "
             f"{', '.join(request.evaluation.classes.names)}, but the model has "
             f"{', '.join(request.model.classes.names)}: name a set of the model's classes"
         )
-    if not request.output.parent.is_dir():
-        raise EdgeSegError(f"the folder of {request.output} does not exist: create it first")
+    if not any(precision != "float32" for _, precision in _entrants(request)):
+        raise EdgeSegError(
+            f"{', '.join(request.engines)} only competes as a float baseline, nothing would be "
+            "packed: name an engine with an int8 way, or leave --engine at auto"
+        )
+    require_writable(request.output)
+    remove_stale(request.output.parent)
 
 
 def _entrants(request: Request) -> list[tuple[str, str]]:
@@ -299,12 +310,23 @@ def _judge(
         evaluation, memory = arena.evaluate(contestant)
     except Exception as error:  # whatever a toolchain raises, the tournament goes on
         return Judged(name, precision, failed=reason(error))
-    reference = next((j.evaluation for j in before if j.evaluation is not None), evaluation)
+    floats = (j.evaluation for j in before if j.precision == "float32" and j.evaluation)
+    reference = evaluation if precision == "float32" else None
+    reference = next(floats, reference)
+    if reference is None:
+        return Judged(name, precision, failed="no float baseline ran that it could be held against")
+    rescued = rescue.Rescued(contestant, evaluation, memory)
+    given_up = ""
     if precision != "float32":
-        contestant, evaluation, memory = rescue.hold_gate(
-            arena, contestant, (evaluation, memory), reference, allowed, noise
-        )
+        try:
+            measured = (evaluation, memory)
+            rescued = rescue.hold_gate(arena, contestant, measured, reference, allowed, noise)
+            given_up = f"; up to {len(rescued.tried)} layers were tried back in float"
+        except Exception as error:  # as above; what was measured before still counts
+            given_up = f"; with layers back in float: {reason(error)}"
+    contestant, evaluation, memory, _ = rescued
     drop, class_drop = gate.drops(reference, evaluation)
+    missed = gate.why_missed(allowed, drop, class_drop)
     return Judged(
         engine=name,
         precision=precision,
@@ -313,21 +335,24 @@ def _judge(
         peak_rss_bytes=memory,
         drop=drop,
         class_drop=class_drop,
-        missed=gate.why_missed(allowed, drop, class_drop),
+        missed=missed and missed + given_up,
     )
 
 
 def _timed(arena: Arena, judged: Sequence[Judged]) -> list[Candidate]:
     """Time all that ran, side by side, and return everyone's row."""
     running = {j.label: j.contestant for j in judged if j.contestant is not None}
-    timings = arena.time(running, LATENCY_FRAMES, arena.track) if running else {}
+    timings, failed = arena.time_all(running, LATENCY_FRAMES, arena.track)
     rows = []
     for entry in judged:
         row = Candidate(
-            engine=entry.engine, precision=entry.precision, status="failed", reason=entry.failed
+            engine=entry.engine,
+            precision=entry.precision,
+            status="failed",
+            reason=entry.failed or failed.get(entry.label, ""),
         )
-        if entry.contestant is not None and entry.evaluation is not None:
-            total = quantiles(timings[entry.label][0])["total"]
+        if entry.evaluation is not None and entry.contestant is not None and entry.label in timings:
+            total = quantiles(timings[entry.label])["total"]
             row = Candidate(
                 engine=entry.engine,
                 precision=entry.precision,

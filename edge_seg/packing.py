@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import platform
-import tempfile
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import cv2
@@ -22,6 +20,7 @@ from edge_seg.bundle.manifest import (
     Manifest,
     ModelSource,
 )
+from edge_seg.files import scratch_folder
 from edge_seg.frames import FrameSet
 from edge_seg.machine import this_machine
 from edge_seg.model_card import model_card
@@ -133,9 +132,9 @@ def tool_versions() -> dict[str, str]:
 
 def _masks(arena: Arena, contestant: Contestant, indices: tuple[int, ...]) -> list[Mask]:
     """Return the masks that the contestant's own runtime gives for some evaluation frames."""
-    with tempfile.TemporaryDirectory(prefix="edge-seg-") as folder:
-        arena.masks(contestant, indices, Path(folder))
-        files = [str(Path(folder) / f"{index}.png") for index in indices]
+    with scratch_folder() as folder:
+        arena.masks(contestant, indices, folder)
+        files = [str(folder / f"{index}.png") for index in indices]
         return [np.asarray(cv2.imread(file, cv2.IMREAD_GRAYSCALE), np.uint8) for file in files]
 
 

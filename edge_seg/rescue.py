@@ -7,7 +7,9 @@ where to look, the metric decides.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from edge_seg import gate
 from edge_seg.bundle.manifest import Gate
@@ -18,9 +20,21 @@ from edge_seg.tournament import Arena, Contestant
 TRIED_ALONE = 5
 """How many of the noisiest layers are tried alone."""
 MAX_SHARE = 0.5
-"""Of the layers that may go back; beyond that it is no quantized model any more."""
+"""Of the layers that may go back, rounded up; beyond that it is no quantized model any more."""
+
+SMALLEST_LOSS = 0.1
+"""Points of mean IoU: where a class alone missed the gate, the mean may have lost nothing."""
 
 Measured = tuple[Evaluation, int]
+
+
+class Rescued(NamedTuple):
+    """The contestant that is kept, how it was measured, and the layers that were tried in float."""
+
+    contestant: Contestant
+    evaluation: Evaluation
+    peak_rss_bytes: int
+    tried: tuple[str, ...] = ()
 
 
 def hold_gate(
@@ -30,7 +44,7 @@ def hold_gate(
     reference: Evaluation,
     allowed: Gate,
     noise: Sequence[LayerNoise],
-) -> tuple[Contestant, Evaluation, int]:
+) -> Rescued:
     """Return the contestant with as few layers in float as hold the gate.
 
     Where no number of layers does (up to `MAX_SHARE`), return the most accurate one tried.
@@ -39,32 +53,45 @@ def hold_gate(
     def missed(evaluation: Evaluation) -> bool:
         return bool(gate.why_missed(allowed, *gate.drops(reference, evaluation)))
 
-    best = (contestant, *measured)
+    best = Rescued(contestant, *measured)
     if not missed(measured[0]):
         return best
-    order = _by_gain(arena, contestant, noise)
+    order = _by_gain(arena, contestant, measured[0], reference, noise)
     kept: tuple[str, ...] = ()
     for layer in arena.track(order, f"{contestant.label}: layers back to float", len(order)):
         kept = (*kept, layer)
         trial = _with_float(arena, contestant, kept)
-        evaluation, memory = arena.evaluate(trial)
-        if _points(evaluation) > _points(best[1]):
-            best = (trial, evaluation, memory)
-        if not missed(evaluation):
-            return trial, evaluation, memory
-    return best
+        rescued = Rescued(trial, *arena.evaluate(trial), kept)
+        if not missed(rescued.evaluation):
+            return rescued
+        if _points(rescued.evaluation) > _points(best.evaluation):
+            best = rescued
+    return best._replace(tried=kept)
 
 
-def _by_gain(arena: Arena, contestant: Contestant, noise: Sequence[LayerNoise]) -> list[str]:
-    """Order the layers: the noisiest by what they win back in the metric, then the rest."""
+def _by_gain(
+    arena: Arena,
+    contestant: Contestant,
+    before: Evaluation,
+    reference: Evaluation,
+    noise: Sequence[LayerNoise],
+) -> list[str]:
+    """Order the layers: the noisiest by what they win back in the metric, then the rest.
+
+    Won back is counted in tenths of the points lost. What is less is chance, and the order of
+    noise stands: two layers that share a bad tensor win nothing back until both are in float.
+    """
     ranked = [row.layer for row in noise]
     worst = ranked[:TRIED_ALONE]
-    gains = {
-        layer: _points(arena.evaluate(_with_float(arena, contestant, (layer,)))[0])
+    lost = max(_points(reference) - _points(before), SMALLEST_LOSS)
+    alone = {
+        layer: arena.evaluate(_with_float(arena, contestant, (layer,)))[0]
         for layer in arena.track(worst, f"{contestant.label}: worst layers alone", len(worst))
     }
-    order = sorted(worst, key=lambda layer: gains[layer], reverse=True) + ranked[TRIED_ALONE:]
-    return order[: max(1, int(len(ranked) * MAX_SHARE))]
+    gains = {layer: (_points(scores) - _points(before)) / lost for layer, scores in alone.items()}
+    worst.sort(key=lambda layer: round(10 * gains[layer]), reverse=True)
+    order = worst + ranked[TRIED_ALONE:]
+    return order[: math.ceil(len(ranked) * MAX_SHARE)]
 
 
 def _with_float(arena: Arena, contestant: Contestant, layers: tuple[str, ...]) -> Contestant:

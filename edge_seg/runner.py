@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -11,14 +14,17 @@ import msgspec
 from edge_seg.bench import Quantiles, quantiles
 from edge_seg.draw import overlay
 from edge_seg.errors import EdgeSegError
-from edge_seg.files import explain, write_bytes
-from edge_seg.frames.sources import Source
+from edge_seg.files import TEMPORARY_PREFIX, explain, remove_stale, write_bytes
+from edge_seg.frames.images import quiet_opencv
+from edge_seg.frames.sources import ImageSource, Source
 from edge_seg.preprocess import Frame
 from edge_seg.progress import Track, silent
 from edge_seg.segmenter import Segmenter, Timings
 
 RECENT = 10_000
 """Frames whose timings are kept: a camera may run for days in flat memory."""
+FPS = 25.0
+"""Of the overlay video where the stream does not say: cameras give 25 or 30."""
 
 
 class RunSummary(msgspec.Struct, frozen=True):
@@ -38,27 +44,77 @@ def run(
     limit: int | None = None,
     track: Track = silent,
 ) -> RunSummary:
-    """Write ``out/NAME.png`` (class ids) and ``out/NAME.overlay.jpg`` for every frame."""
+    """Write ``out/NAME.png`` (class ids) for every frame, and overlays.
+
+    Overlays are ``out/NAME.overlay.jpg``; a stream's are one video, ``out/SOURCE.overlay.mp4``.
+    Raises `EdgeSegError` where the source gives nothing or the folder cannot be written.
+    """
+    _refuse_overwriting(source, out)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise explain(error, out) from error
+    remove_stale(out)
     timings: list[Timings] = []
     count = 0
-    for name, frame in track(islice(source, limit), "segmenting", limit or source.count or 0):
-        mask = segmenter(frame)
-        if len(timings) < RECENT:
-            timings.append(segmenter.timings)
-        else:
-            timings[count % RECENT] = segmenter.timings
-        count += 1
-        _write(out / f"{name}.png", mask)
-        if with_overlay:
-            _write(out / f"{name}.overlay.jpg", overlay(frame, mask, segmenter.classes))
+    with _overlays(source, out) as show:
+        for name, frame in track(islice(source, limit), "segmenting", limit or source.count or 0):
+            mask = segmenter(frame)
+            if len(timings) < RECENT:
+                timings.append(segmenter.timings)
+            else:
+                timings[count % RECENT] = segmenter.timings
+            count += 1
+            _write(out / f"{name}.png", mask)
+            if with_overlay:
+                show(name, overlay(frame, mask, segmenter.classes))
     if not count:
         raise EdgeSegError(f"{source.name} gave no frame")
     stages = quantiles(timings)
     return RunSummary(count, stages, 1e3 / stages["total"].p50_ms, str(out))
+
+
+def _refuse_overwriting(source: Source, out: Path) -> None:
+    """Refuse a mask that would take the place of the frame it is made from."""
+    if isinstance(source, ImageSource):
+        for path in source.paths:
+            if path.suffix == ".png" and path.resolve().parent == out.resolve():
+                raise EdgeSegError(
+                    f"the mask of {path} would overwrite it: name another folder with -o"
+                )
+
+
+@contextmanager
+def _overlays(source: Source, out: Path) -> Iterator[Callable[[str, Frame], None]]:
+    """Yield what keeps a frame's overlay, given (name, picture)."""
+    if source.is_stream:
+        with _video(out / f"{source.name}.overlay.mp4", source.fps or FPS) as append:
+            yield lambda name, picture: append(picture)
+    else:
+        yield lambda name, picture: _write(out / f"{name}.overlay.jpg", picture)
+
+
+@contextmanager
+def _video(path: Path, fps: float) -> Iterator[Callable[[Frame], None]]:
+    """Yield what appends a picture; the video is kept when a Ctrl-C or an error ends it early."""
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
+    writer = cv2.VideoWriter()
+
+    def append(picture: Frame) -> None:
+        if not writer.isOpened():
+            height, width = picture.shape[:2]
+            with quiet_opencv():
+                writer.open(str(temporary), cv2.VideoWriter.fourcc(*"mp4v"), fps, (width, height))
+            if not writer.isOpened():
+                raise EdgeSegError(f"cannot write {path} as MPEG-4 video: try --no-overlay")
+        writer.write(picture)
+
+    try:
+        yield append
+    finally:
+        writer.release()
+        if temporary.exists():
+            temporary.replace(path)
 
 
 def _write(path: Path, image: Frame) -> None:

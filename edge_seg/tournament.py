@@ -6,7 +6,7 @@ once comes from the cache. A candidate that fails is a row with the reason, neve
 
 from __future__ import annotations
 
-import tempfile
+import importlib.util
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -21,7 +21,7 @@ from edge_seg.engines import Engine
 from edge_seg.engines.lowering import Source
 from edge_seg.engines.session import Options
 from edge_seg.errors import EdgeSegError
-from edge_seg.files import sha256, write_bytes
+from edge_seg.files import scratch_folder, sha256, write_bytes
 from edge_seg.machine import this_machine
 from edge_seg.progress import Track, silent
 from edge_seg.quantize import recipe as recipes
@@ -71,6 +71,7 @@ class Arena:
             "lowered",
             engine.name,
             engine.runtime_version(),
+            _code_digest(engine),
             precision,
             repr(sorted(options.items())),
             self.source.model.digest,
@@ -101,6 +102,7 @@ class Arena:
             repr(sorted(contestant.options.items())),
             contestant.engine.name,
             contestant.engine.runtime_version(),
+            _code_digest(contestant.engine),
             self.evaluation.digest,
             str(self.threads),
             repr(this_machine()),
@@ -130,14 +132,39 @@ class Arena:
             }
             return bench.interleave(workers, self.evaluation.path, frames, track)
 
+    def time_all(
+        self, contestants: dict[str, Contestant], frames: int, track: Track = silent
+    ) -> tuple[dict[str, list[Timings]], dict[str, str]]:
+        """Time contestants side by side; return the timings, and why some could not be timed."""
+        try:
+            timed = self.time(contestants, frames, track)
+        except WorkerError:
+            # One of them ended; run alone, each shows whether it was the one.
+            failed = self._that_fail(contestants)
+            rest = {name: c for name, c in contestants.items() if name not in failed}
+            if not failed:
+                raise
+            timed = self.time(rest, frames, track)
+            return {name: rows for name, (rows, _) in timed.items()}, failed
+        return {name: rows for name, (rows, _) in timed.items()}, {}
+
+    def _that_fail(self, contestants: dict[str, Contestant]) -> dict[str, str]:
+        failed = {}
+        for name, contestant in contestants.items():
+            try:
+                self.time({name: contestant}, VARIANT_FRAMES)
+            except WorkerError as error:
+                failed[name] = str(error)
+        return failed
+
     def with_recipe(self, recipe: recipes.Recipe) -> Arena:
         """Return the same arena for another recipe of the same model."""
         return replace(self, source=replace(self.source, recipe=recipe))
 
     @contextmanager
     def _worker(self, contestant: Contestant) -> Iterator[Worker]:
-        with tempfile.TemporaryDirectory(prefix="edge-seg-") as folder:
-            model = Path(folder) / f"model.{contestant.engine.suffix}"
+        with scratch_folder() as folder:
+            model = folder / f"model.{contestant.engine.suffix}"
             write_bytes(model, contestant.model)
             job = Job(
                 engine=contestant.engine.name,
@@ -148,6 +175,14 @@ class Arena:
             )
             with Worker(job) as worker:
                 yield worker
+
+
+def _code_digest(engine: Engine) -> str:
+    """Return a digest of an engine's code: another package's changes without this one."""
+    spec = importlib.util.find_spec(engine.folder)
+    places = spec.submodule_search_locations if spec and spec.submodule_search_locations else []
+    files = sorted(file for place in places for file in Path(place).glob("*.py"))
+    return sha256(b"".join(file.read_bytes() for file in files))
 
 
 def reason(error: Exception) -> str:

@@ -10,6 +10,8 @@ Parent and child exchange lines of JSON over pipes. A runtime that dies or hangs
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import selectors
 import signal
@@ -85,7 +87,7 @@ class Worker:
 
     def __init__(self, job: Job) -> None:
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "edge_seg.worker"],
+            [sys.executable, "-m", "edge_seg.worker", str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -116,7 +118,8 @@ class Worker:
         """End the child."""
         for pipe in (self._child.stdin, self._child.stdout):
             if pipe is not None:
-                pipe.close()
+                with contextlib.suppress(BrokenPipeError):  # a request that a dead child never read
+                    pipe.close()
         self._child.kill()
         self._child.wait()
 
@@ -158,6 +161,7 @@ class Worker:
 
 def main() -> None:
     """The child's end: load the job of the first line, then answer line by line."""
+    _end_with(parent=int(sys.argv[1]))
     # What a runtime prints must not mix with the answers.
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
@@ -176,6 +180,17 @@ def main() -> None:
             answer = Answer(error=str(error).strip().split("\n")[0][:300] or repr(error))
         replies.write(msgspec.json.encode(answer) + b"\n")
         replies.flush()
+
+
+def _end_with(parent: int) -> None:
+    """Let the kernel end this process when its parent ends, even killed, even in mid-inference.
+
+    Linux's prctl(2), PR_SET_PDEATHSIG = 1; elsewhere the end of stdin ends the loop.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+        if os.getppid() != parent:  # it ended before the call
+            sys.exit(1)
 
 
 def _load(job: Job) -> Pipeline:

@@ -109,10 +109,10 @@ def import_video_(
 @app.command()
 def render(
     out: OutArgument,
-    count: Annotated[int, typer.Option(min=1, help="How many frames.")] = 64,
+    count: Annotated[int, typer.Option("--frames", min=1, help="How many frames.")] = 64,
     seed: Annotated[int, typer.Option(help="The same seed draws the same frames.")] = 0,
-    width: Annotated[int, typer.Option(min=16, help="Pixels.")] = 512,
-    height: Annotated[int, typer.Option(min=16, help="Pixels.")] = 256,
+    width: Annotated[int, typer.Option(min=16, help="Pixels.")] = 640,
+    height: Annotated[int, typer.Option(min=16, help="Pixels.")] = 480,
     name: NameOption = None,
     json: JsonOption = False,
 ) -> None:

@@ -66,12 +66,15 @@ def command(
     from edge_seg.cli.options import parse_classes, parse_size, parse_triple
     from edge_seg.cli.tables import tournament_table
     from edge_seg.errors import GateMissedError
+    from edge_seg.files import require_writable
     from edge_seg.frames import FrameSet
     from edge_seg.models import registry
     from edge_seg.packer import Request, pack, record
     from edge_seg.steps import Steps
     from edge_seg.target import find
 
+    if json:
+        require_writable(json)
     steps = Steps(console.tell, console.track)
     kind = find(target)
     key = load_private_key(sign) if sign else None
@@ -91,7 +94,7 @@ def command(
         calibration=FrameSet.open(calibration),
         evaluation=FrameSet.open(evaluation),
         output=out or Path(f"{loaded.name}-{kind.name}.edgeseg"),
-        engines=() if engine == "auto" else tuple(engine.split(",")),
+        engines=() if engine == "auto" else tuple(engine.replace(" ", "").split(",")),
         gate=Gate(max_drop, max_class_drop),
         method=method,
         threads=threads,
@@ -104,4 +107,4 @@ def command(
     console.output.print(tournament_table(result.manifest.candidates))
     if not result.held:
         raise GateMissedError(result.message)
-    console.output.print(result.message)
+    console.output.print(result.message, markup=False, soft_wrap=True)

@@ -26,7 +26,7 @@ def command(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
-    """Segment frames: OUT/NAME.png holds class ids, OUT/NAME.overlay.jpg shows them."""
+    """Segment frames: OUT/NAME.png holds class ids, OUT/NAME.overlay.jpg (or .mp4) shows them."""
     from edge_seg.cli import console
     from edge_seg.frames.sources import open_source
     from edge_seg.runner import run
@@ -43,4 +43,5 @@ def command(
         f"{summary.frames} frames, {total.p50_ms:.1f} ms a frame (p99 {total.p99_ms:.1f}), "
         f"{summary.fps:.1f} fps; masks in {out}",
         markup=False,
+        soft_wrap=True,
     )

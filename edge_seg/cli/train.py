@@ -27,8 +27,13 @@ def command(
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     size: Annotated[str, typer.Option(help="The network's input, HEIGHTxWIDTH.")] = "256x512",
     crop: Annotated[str, typer.Option(help="What a step sees of it, HEIGHTxWIDTH.")] = "192x384",
+    scales: Annotated[str, typer.Option(help="Range of zoom of the crops.")] = "0.7,1.6",
+    ema: Annotated[float, typer.Option(help="Decay of the averaged weights.")] = 0.998,
     start: Annotated[Path | None, typer.Option(help="Weights file to start from.")] = None,
-    augment: Annotated[bool, typer.Option(help="Vary light, colour, scale, noise.")] = True,
+    augment: Annotated[bool, typer.Option(help="Vary place, scale, light, colour.")] = True,
+    altered: Annotated[
+        float, typer.Option(help="Share of samples whose light and colour vary.")
+    ] = 1.0,
     bf16: Annotated[
         bool, typer.Option(help="Compute in bfloat16: faster where the CPU has AMX.")
     ] = False,
@@ -42,6 +47,7 @@ def command(
     from edge_seg.training.command import (
         let_threads_sleep,
         parse_options,
+        parse_scales,
         parse_size,
         parse_weights,
         prepare,
@@ -69,7 +75,10 @@ def command(
         width=width,
         crop_height=min(crop_height, height),
         crop_width=min(crop_width, width),
+        scales=parse_scales(scales),
+        ema=ema,
         augment=augment,
+        altered=altered,
         bf16=bf16,
     )
     settings = prepare(settings, output, start, threads)

@@ -16,6 +16,9 @@ def command(
     skip_golden: Annotated[
         bool, typer.Option("--skip-golden", help="Do not run the golden frames (no runtime here).")
     ] = False,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Run a TorchScript bundle that nobody trusted signed.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Check that a bundle is whole, who made it, and that it gives its golden masks here."""
@@ -28,7 +31,7 @@ def command(
     else:
         from edge_seg.segmenter import Segmenter
 
-        with Segmenter(bundle) as segmenter:
+        with Segmenter(opened, trust=trust) as segmenter:
             result = verify_bundle(opened, key, segmenter)
 
     if json:

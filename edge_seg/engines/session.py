@@ -7,10 +7,11 @@ ids = session.ids()         # uint8 (h, w), the engine's own buffer: copy to kee
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from edge_seg.preprocess import Frame, Mask
+from edge_seg.errors import EdgeSegError
+from edge_seg.preprocess import Frame, InputSpec, Mask
 
 Options = Mapping[str, str | int | float | bool]
 """How a file is run: engine options, measured by the packer and kept in the manifest."""
@@ -30,3 +31,22 @@ class Session(Protocol):
 
     def close(self) -> None:
         """Free the runtime's memory; the session is of no use afterwards."""
+
+
+def in_one_line(error: Exception) -> str:
+    """Return the start of what a runtime says, which may be many lines, as one."""
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def check_ends(found: Sequence[tuple[str, tuple[int, ...]]], spec: InputSpec) -> None:
+    """Refuse a model whose input and output, as (type, shape), are not the frame and the ids.
+
+    The engines are handed bare buffers of these sizes.
+    """
+    height, width = spec.height, spec.width
+    wanted = [("uint8", (1, height, width, 3)), ("uint8", (1, 1, height, width))]
+    if list(found) != wanted:
+        ends = [" to ".join(f"{kind} {shape}" for kind, shape in ends) for ends in (found, wanted)]
+        raise EdgeSegError(
+            f"the model goes from {ends[0]}, its bundle says {ends[1]}: pack the model again"
+        )

@@ -32,7 +32,8 @@ def with_class_ids(graph: onnx.ModelProto, way: str) -> onnx.ModelProto:
     model.CopyFrom(graph)
     _, classes, height, width = shape(model.graph.output[0])
     _upsample_by_matmul(model)
-    if way == "compare" and classes <= COMPARE_LIMIT:
+    # With one class there is nothing to compare, and the chain would end in a scalar.
+    if way == "compare" and 1 < classes <= COMPARE_LIMIT:
         _compare(model, classes)
     else:
         _argmax(model)

@@ -14,9 +14,7 @@ subtraction stays, as one operator, in the graph.
 from __future__ import annotations
 
 import io
-import tempfile
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +23,7 @@ import onnx.version_converter
 from onnx import TensorProto, helper
 
 from edge_seg.errors import EdgeSegError
+from edge_seg.files import scratch_folder
 from edge_seg.quantize.graph import constant, consumers, insert_before, set_constant
 
 if TYPE_CHECKING:
@@ -114,8 +113,8 @@ def _optimize(payload: bytes, name: str) -> onnx.ModelProto:
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.log_severity_level = 4
-    with tempfile.TemporaryDirectory() as folder:
-        options.optimized_model_filepath = str(Path(folder) / "optimized.onnx")
+    with scratch_folder() as folder:
+        options.optimized_model_filepath = str(folder / "optimized.onnx")
         try:
             onnxruntime.InferenceSession(payload, options, providers=["CPUExecutionProvider"])
         except Exception as error:

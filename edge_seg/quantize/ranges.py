@@ -6,13 +6,12 @@ depend on the order of the frames. ONNX Runtime's calibrator does the running.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import onnx
 
+from edge_seg.files import scratch_folder
 from edge_seg.preprocess import Frame
 from edge_seg.progress import Track, silent
 from edge_seg.quantize.float_graph import FRAME
@@ -31,12 +30,12 @@ def collect_ranges(
 
     if not frames:
         raise ValueError("ranges need at least one frame")
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / "float.onnx"
+    with scratch_folder() as folder:
+        source = folder / "float.onnx"
         onnx.save(graph, str(source))
         calibrator = create_calibrator(
             source,
-            augmented_model_path=str(Path(folder) / "augmented.onnx"),
+            augmented_model_path=str(folder / "augmented.onnx"),
             calibrate_method=CalibrationMethod.MinMax,
         )
         calibrator.collect_data(_reader(iter(track(frames, "collecting ranges", len(frames)))))

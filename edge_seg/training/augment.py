@@ -23,19 +23,28 @@ Floats = npt.NDArray[np.float32]
 
 
 class Window(msgspec.Struct, frozen=True):
-    """What is cut: a crop of ``crop`` pixels of a frame seen at ``full``; both (height, width)."""
+    """What is cut: a crop of ``crop`` pixels of a frame seen at ``full``; both (height, width).
+
+    ``scales`` is the range of zoom: 1 shows the road as large as the network will see it.
+    """
 
     full: tuple[int, int]
     crop: tuple[int, int]
+    scales: tuple[float, float] = (0.7, 1.6)
 
 
 def augment(
-    frame: Frame, mask: Mask, window: Window, rng: np.random.Generator
+    frame: Frame, mask: Mask, window: Window, rng: np.random.Generator, altered: float = 1.0
 ) -> tuple[Frame, Mask]:
-    """Return an altered copy, (crop height, crop width, 3) and (crop height, crop width)."""
+    """Return another view, (crop height, crop width, 3) and (crop height, crop width).
+
+    ``altered`` is the share of the samples, 0..1, whose light, colour and sensor change too.
+    """
     frame, mask = crop(frame, mask, window, rng)
     if rng.random() < 0.5:
         frame, mask = frame[:, ::-1], mask[:, ::-1]
+    if altered < 1 and rng.random() >= altered:
+        return np.ascontiguousarray(frame), np.ascontiguousarray(mask)
     image = frame.astype(np.float32) / 255.0
     if rng.random() < 0.4:
         image = shadow(image, rng)
@@ -49,12 +58,11 @@ def augment(
 def crop(frame: Frame, mask: Mask, window: Window, rng: np.random.Generator) -> tuple[Frame, Mask]:
     """Cut a window at a random place and scale, slightly turned and stretched.
 
-    Scale 1 shows the road as large as the network will see it. What lies beyond the frame is
-    black and labelled ignore.
+    What lies beyond the frame is black and labelled ignore.
     """
     height, width = frame.shape[:2]
     crop_height, crop_width = window.crop
-    scale = float(np.exp(rng.uniform(np.log(0.7), np.log(1.6))))
+    scale = float(np.exp(rng.uniform(*np.log(window.scales))))
     stretch = float(np.exp(rng.uniform(-0.15, 0.15)))
     # How many frame pixels one pixel of the crop covers, in x and in y.
     step_x = width / window.full[1] / (scale * stretch)

@@ -43,6 +43,14 @@ def parse_weights(text: str) -> tuple[float, ...]:
         raise EdgeSegError(f"'{text}' are no class weights: write numbers, 1,1,3") from error
 
 
+def parse_scales(text: str) -> tuple[float, float]:
+    """Return the smallest and the largest zoom of ``0.7,1.6``."""
+    match = re.fullmatch(r"(\d*\.?\d+),(\d*\.?\d+)", text)
+    if not match:
+        raise EdgeSegError(f"'{text}' are no scales: write SMALLEST,LARGEST, such as 0.7,1.6")
+    return float(match[1]), float(match[2])
+
+
 def parse_options(texts: list[str]) -> dict[str, Any]:
     """Return the network's options; values are converted where the network is built."""
     options = {}

@@ -39,13 +39,14 @@ def make_batch(frames: FrameSet, settings: Settings, spec: InputSpec, step: int)
     """
     images = np.empty((settings.batch, 3, spec.height, spec.width), np.float32)
     masks = np.empty((settings.batch, spec.height, spec.width), np.int64)
-    window = Window((settings.height, settings.width), (spec.height, spec.width))
+    full = (settings.height, settings.width)
+    window = Window(full, (spec.height, spec.width), settings.scales)
     for position in range(settings.batch):
         number = step * settings.batch + position
         frame, mask = load(frames, frame_of(number, len(frames), settings.seed))
         if settings.augment:
             rng = np.random.default_rng((settings.seed, number))
-            frame, mask = augment(frame, mask, window, rng)
+            frame, mask = augment(frame, mask, window, rng, settings.altered)
         images[position] = normalise(frame, spec)[0]
         masks[position] = resize_mask(mask, spec.height, spec.width)
     return torch.from_numpy(images), torch.from_numpy(masks)

@@ -17,7 +17,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     ``height`` and ``width`` are the network's input, ``crop_height`` and ``crop_width`` what it
     is trained on: at the same scale, smaller and so faster. ``options`` go to the network's
-    configuration (base=32). ``ema`` is the decay of the averaged weights, per step.
+    configuration (base=32). ``scales`` is the range of zoom of the crops. ``ema`` is the decay of
+    the averaged weights, per step.
     """
 
     model: str = "lane-unet"
@@ -36,7 +37,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     crop_height: int = 192
     crop_width: int = 384
     augment: bool = True
+    altered: float = 1.0
+    """The share of samples whose light and colour change; all of them move and flip."""
     bf16: bool = False
+    scales: tuple[float, float] = (0.7, 1.6)
     start: str = ""
     """SHA-256 of the weights the training starts from; empty: random weights."""
     frames: str = ""
@@ -51,6 +55,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for name in ("steps", "batch", "lr", "height", "width", "crop_height", "crop_width"):
             if getattr(self, name) <= 0:
                 raise EdgeSegError(f"--{name.replace('_', '-')} must be above 0")
+        if not 0 <= self.altered <= 1:
+            raise EdgeSegError(f"--altered is a share in 0..1, not {self.altered}")
+        if not 0.1 <= self.scales[0] <= self.scales[1] <= 10:
+            raise EdgeSegError(f"--scales are two in 0.1..10, the small one first: {self.scales}")
         if not 0 <= self.ema < 1:
             raise EdgeSegError(f"the decay of the averaged weights is in 0..1, not {self.ema}")
 

@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from edge_seg.errors import EdgeSegError
-from edge_seg.training.command import parse_options, parse_size, parse_weights, prepare
+from edge_seg.training.command import (
+    parse_options,
+    parse_scales,
+    parse_size,
+    parse_weights,
+    prepare,
+)
 from edge_seg.training.curve import plot
 from edge_seg.training.progress import describe
 from edge_seg.training.settings import Settings
@@ -18,13 +24,20 @@ def test_words() -> None:
     assert parse_size("256x512") == (256, 512)
     assert parse_weights("1,1,2.5") == (1.0, 1.0, 2.5)
     assert parse_weights("") == ()
+    assert parse_scales("0.9,1.3") == (0.9, 1.3)
     options = parse_options(["base=32", "batch_norm=false", "up=bilinear"])
     assert options == {"base": "32", "batch_norm": False, "up": "bilinear"}
 
 
 @pytest.mark.parametrize(
     ("parse", "text"),
-    [(parse_size, "256"), (parse_size, "256x"), (parse_weights, "1,x"), (parse_options, ["base"])],
+    [
+        (parse_size, "256"),
+        (parse_size, "256x"),
+        (parse_weights, "1,x"),
+        (parse_scales, "2"),
+        (parse_options, ["base"]),
+    ],
 )
 def test_wrong_words_are_one_line(parse: object, text: object) -> None:
     with pytest.raises(EdgeSegError, match="write"):

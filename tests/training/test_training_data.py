@@ -41,6 +41,16 @@ def test_frame_and_mask_move_together() -> None:
         assert agree > 0.97, seed  # borders are interpolated in one and not in the other
 
 
+def test_a_share_of_the_samples_keeps_its_colours() -> None:
+    frame, mask = road(5, 120, 160)
+    flat = np.full_like(frame, 77)  # every crop of it is 77, until its light changes
+    kept = 0
+    for seed in range(100):
+        sample, labels = augment(flat, mask, WINDOW, np.random.default_rng(seed), altered=0.3)
+        kept += bool((sample[labels != 255] == 77).mean() > 0.95)
+    assert 55 < kept < 85
+
+
 def test_masks_hold_only_known_ids() -> None:
     frame, mask = road(3)
     for seed in range(50):

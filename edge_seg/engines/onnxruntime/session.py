@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnxruntime
 
-from edge_seg.engines.session import Options
+from edge_seg.engines.session import Options, check_ends, in_one_line
 from edge_seg.errors import EdgeSegError
 from edge_seg.preprocess import Frame, InputSpec, Mask, resize
 
@@ -24,12 +24,14 @@ class OnnxRuntimeSession:
                 model, options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:
-            raise EdgeSegError(f"ONNX Runtime refuses the model: {str(error)[:200]}") from error
+            raise EdgeSegError(f"ONNX Runtime refuses the model: {in_one_line(error)}") from error
+        ends = [*self._session.get_inputs(), *self._session.get_outputs()]
+        check_ends([(end.type[len("tensor(") : -1], tuple(end.shape)) for end in ends], spec)
         self._spec = spec
         self._frame = np.empty((spec.height, spec.width, 3), np.uint8)
         self._ids = np.empty((spec.height, spec.width), np.uint8)
         self._binding = self._session.io_binding()
-        (source,), (target,) = self._session.get_inputs(), self._session.get_outputs()
+        source, target = ends
         self._binding.bind_input(
             source.name, "cpu", 0, np.uint8, [1, *self._frame.shape], self._frame.ctypes.data
         )

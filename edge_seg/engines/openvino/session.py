@@ -12,7 +12,7 @@ import numpy as np
 import openvino
 from openvino.preprocess import PrePostProcessor, ResizeAlgorithm
 
-from edge_seg.engines.session import Options
+from edge_seg.engines.session import Options, check_ends, in_one_line
 from edge_seg.errors import EdgeSegError
 from edge_seg.preprocess import Frame, InputSpec, Mask, resize
 
@@ -24,6 +24,7 @@ class OpenVinoSession:
         self._core = openvino.Core()
         self._spec = spec
         self._model = _read(self._core, model)
+        check_ends([_end(port) for port in (*self._model.inputs, *self._model.outputs)], spec)
         self._config = {
             "PERFORMANCE_HINT": "LATENCY",
             # Without this the float layers run in bfloat16 where the processor has it, and
@@ -39,7 +40,7 @@ class OpenVinoSession:
         try:
             compiled = self._core.compile_model(model, "CPU", self._config)
         except RuntimeError as error:
-            raise EdgeSegError(f"OpenVINO refuses the model: {str(error)[:200]}") from error
+            raise EdgeSegError(f"OpenVINO refuses the model: {in_one_line(error)}") from error
         self._request = compiled.create_infer_request()
         self._request.set_input_tensor(openvino.Tensor(self._frame, shared_memory=True))
 
@@ -75,7 +76,11 @@ def _read(core: openvino.Core, model: bytes) -> openvino.Model:
     try:
         return core.read_model(io.BytesIO(model))
     except RuntimeError as error:
-        raise EdgeSegError(f"OpenVINO cannot read the model: {str(error)[:200]}") from error
+        raise EdgeSegError(f"OpenVINO cannot read the model: {in_one_line(error)}") from error
+
+
+def _end(port: openvino.Output) -> tuple[str, tuple[int, ...]]:
+    return port.get_element_type().to_dtype().name, tuple(port.partial_shape.get_max_shape())
 
 
 def _with_resize(core: openvino.Core, model: openvino.Model, frame: Frame) -> openvino.Model:

@@ -7,7 +7,7 @@ import io
 import numpy as np
 import torch
 
-from edge_seg.engines.session import Options
+from edge_seg.engines.session import Options, in_one_line
 from edge_seg.errors import EdgeSegError
 from edge_seg.preprocess import Frame, InputSpec, Mask, resize
 
@@ -22,7 +22,7 @@ class TorchSession:
         try:
             self._module = torch.jit.load(io.BytesIO(model), map_location="cpu")
         except RuntimeError as error:
-            raise EdgeSegError(f"PyTorch cannot read the model: {str(error)[:200]}") from error
+            raise EdgeSegError(f"PyTorch cannot read the model: {in_one_line(error)}") from error
         self._spec = spec
         self._frame = np.empty((spec.height, spec.width, 3), np.uint8)
         self._input = torch.from_numpy(self._frame)[None]

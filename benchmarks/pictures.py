@@ -1,0 +1,35 @@
+"""The picture of the README: masks over shipped frames."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edge_seg import Segmenter
+from edge_seg.draw import overlay
+from edge_seg.files import write_bytes
+from edge_seg.frames import FrameSet
+
+TILE = (400, 300)
+COLUMNS = 3
+
+
+def masks_over_frames(bundle: Path, out: Path, rows: int = 2) -> None:
+    """Write a sheet of evaluation frames, the mask drawn over the right half of each."""
+    frames = FrameSet.open("lane-test")
+    shown = np.linspace(0, len(frames) - 1, rows * COLUMNS).round().astype(int)
+    tiles = []
+    with Segmenter(bundle) as segmenter:
+        for index in shown:
+            frame = frames.image(int(index))
+            drawn = overlay(frame, segmenter(frame), segmenter.classes, alpha=0.6)
+            half = frame.shape[1] // 2
+            drawn[:, :half] = frame[:, :half]
+            tiles.append(cv2.resize(drawn, TILE, interpolation=cv2.INTER_AREA))
+    sheet = np.vstack([np.hstack(tiles[i : i + COLUMNS]) for i in range(0, len(tiles), COLUMNS)])
+    encoded, payload = cv2.imencode(".jpg", sheet, [cv2.IMWRITE_JPEG_QUALITY, 85])
+    assert encoded
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(out, payload.tobytes())

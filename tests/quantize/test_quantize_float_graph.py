@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from small_graphs import conv_net, model_of, module_logits, noise_frame, operators, run_frame
+from torch import nn
+
+from edge_seg.classes import LANE
+from edge_seg.errors import EdgeSegError
+from edge_seg.models import registry
+from edge_seg.models.model import Model
+from edge_seg.preprocess import InputSpec
+from edge_seg.quantize import float_graph
+from edge_seg.quantize.float_graph import FRAME, LOGITS
+from edge_seg.quantize.graph import layer_name, layers
+
+IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+"""Per channel, so that a wrong channel order can not go unseen."""
+
+
+@pytest.mark.parametrize(
+    ("node", "layer"),
+    [
+        ("/down.0/down.0.3/Conv", "down.0.3"),
+        ("/stem/first/Conv", "stem.first"),
+        ("/head/Conv", "head"),
+        ("/a/a.1/b/b.0/b.0.2/Conv", "a.1.b.0.2"),
+        ("/down.1/down.10/Conv", "down.1.down.10"),
+        ("/Conv", "Conv"),
+        ("Conv_12", "Conv_12"),
+        ("", ""),
+    ],
+)
+def test_a_layer_is_called_by_its_module_path(node: str, layer: str) -> None:
+    assert layer_name(node) == layer
+
+
+def test_layers_are_the_module_paths_of_the_network(tiny_model: Model) -> None:
+    assert tiny_model.module is not None
+    wanted = {
+        name
+        for name, module in tiny_model.module.named_modules()
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d)
+    }
+    assert set(layers(float_graph(tiny_model))) == wanted
+
+
+@pytest.mark.parametrize("normalisation", [{}, {"std": (0.2, 0.3, 0.4)}, IMAGENET])
+@pytest.mark.parametrize("padding", [0, 1])
+def test_the_graph_gives_the_modules_logits(padding: int, normalisation: dict) -> None:
+    spec = InputSpec(16, 24, **normalisation)
+    network = conv_net(padding)
+    if not padding:  # logits keep the input's size
+        network = nn.Sequential(network, nn.ZeroPad2d(1))
+    model = model_of(network, spec)
+    graph = float_graph(model)
+    frame = noise_frame(16, 24)
+    assert np.abs(run_frame(graph, frame) - module_logits(model, frame)).max() < 1e-4
+    assert "BatchNormalization" not in operators(graph)
+    assert len(graph.graph.output) == 1 and graph.graph.output[0].name == LOGITS
+    assert graph.graph.input[0].name == FRAME
+
+
+def test_the_shipped_network_gives_the_modules_logits(tiny_model: Model) -> None:
+    frame = noise_frame(tiny_model.input.height, tiny_model.input.width)
+    found = run_frame(float_graph(tiny_model), frame)
+    assert np.abs(found - module_logits(tiny_model, frame)).max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("padding", "normalisation", "convolutions"),
+    [
+        (1, {}, 2),  # a scale folds always
+        (1, IMAGENET, 3),  # a padded zero would have to become the mean
+        (0, IMAGENET, 2),  # without padding the mean folds too
+    ],
+)
+def test_the_normalisation_folds_where_that_is_exact(
+    padding: int, normalisation: dict, convolutions: int
+) -> None:
+    graph = float_graph(model_of(conv_net(padding), InputSpec(16, 24, **normalisation)))
+    assert operators(graph).count("Conv") == convolutions
+    assert not {"Sub", "Div", "Mul", "Add"} & set(operators(graph))
+
+
+def test_frames_are_bgr() -> None:
+    """A 1x1 convolution that copies RGB to the classes gives blue as class 2."""
+    network = nn.Conv2d(3, 3, 1, bias=False)
+    with torch.no_grad():
+        network.weight.copy_(torch.eye(3).reshape(3, 3, 1, 1))
+    graph = float_graph(model_of(network, InputSpec(2, 2)))
+    blue, green, red = 51, 102, 204
+    frame = np.full((2, 2, 3), (blue, green, red), np.uint8)
+    assert run_frame(graph, frame)[:, 0, 0] == pytest.approx([0.8, 0.4, 0.2])
+
+
+def test_a_grouped_first_convolution_is_not_folded_into() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 3, 1, groups=3), nn.Conv2d(3, 3, 1))
+    model = model_of(network, InputSpec(4, 4, **IMAGENET))
+    frame = noise_frame(4, 4)
+    found = run_frame(float_graph(model), frame)
+    assert np.abs(found - module_logits(model, frame)).max() < 1e-4
+
+
+def test_a_model_that_comes_as_onnx_gives_its_own_logits(tmp_path, tiny_model: Model) -> None:
+    from edge_seg.quantize.float_graph import _export
+
+    path = tmp_path / "mine.onnx"
+    path.write_bytes(_export(tiny_model))
+    brought = registry.load(str(path), classes=LANE)
+    frame = noise_frame(brought.input.height, brought.input.width)
+    found = run_frame(float_graph(brought), frame)
+    assert np.abs(found - module_logits(tiny_model, frame)).max() < 1e-4
+
+
+def test_an_operator_that_onnx_lacks_is_named_in_one_line() -> None:
+    class Odd(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.special.bessel_j0(x)
+
+    with pytest.raises(EdgeSegError, match=r"^model 'small' cannot be exported.*bessel") as caught:
+        float_graph(model_of(Odd(), InputSpec(4, 4)))
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from small_graphs import conv_net, model_of, noise_frame, operators, recipe_for
+from torch import nn
+
+from edge_seg.models.model import Model
+from edge_seg.preprocess import Frame, InputSpec
+from edge_seg.quantize import Recipe, float_graph, quantize_graph
+from edge_seg.quantize.float_graph import FRAME, LOGITS
+from edge_seg.quantize.graph import constant, consumers, layers, producer
+from edge_seg.quantize.sensitivity import simulate, sqnr_db
+
+IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+
+
+@pytest.fixture(scope="module")
+def frames() -> list[Frame]:
+    return [noise_frame(16, 24, seed) for seed in range(3)]
+
+
+@pytest.fixture(scope="module")
+def graph() -> onnx.ModelProto:
+    return float_graph(model_of(conv_net(1), InputSpec(16, 24)))
+
+
+@pytest.fixture(scope="module")
+def recipe(graph: onnx.ModelProto, frames: list[Frame]) -> Recipe:
+    return recipe_for(graph, frames)
+
+
+def quantized_inputs(graph: onnx.ModelProto, layer: str) -> list[bool]:
+    """For each input of a layer: does it come from a DequantizeLinear?"""
+    makers = [producer(graph, name) for name in layers_by_name(graph)[layer].input[:2]]
+    return [maker is not None and maker.op_type == "DequantizeLinear" for maker in makers]
+
+
+def layers_by_name(graph: onnx.ModelProto) -> dict[str, onnx.NodeProto]:
+    from edge_seg.quantize.graph import LAYER_OPERATORS, layer_name
+
+    return {layer_name(n.name): n for n in graph.graph.node if n.op_type in LAYER_OPERATORS}
+
+
+@pytest.mark.parametrize("normalisation", [{}, IMAGENET])
+def test_the_frame_enters_without_rounding(normalisation: dict, frames: list[Frame]) -> None:
+    graph = float_graph(model_of(conv_net(1), InputSpec(16, 24, **normalisation)))
+    quantized = quantize_graph(graph, recipe_for(graph, frames))
+    (planes,) = consumers(quantized, FRAME)
+    (first,) = consumers(quantized, planes.output[0])
+    assert (planes.op_type, first.op_type) == ("Transpose", "DequantizeLinear")
+    assert constant(quantized, first.input[1]) == 1.0
+    assert constant(quantized, first.input[2]) == 0
+    assert "Cast" not in operators(quantized)
+
+
+def test_a_frame_in_which_255_never_occurs_is_still_exact(graph: onnx.ModelProto) -> None:
+    """The calibration frames' range must not clip what the camera sees later."""
+    dark = [np.full((16, 24, 3), 40, np.uint8), np.full((16, 24, 3), 60, np.uint8)]
+    quantized = quantize_graph(graph, recipe_for(graph, dark))
+    (planes,) = consumers(quantized, FRAME)
+    (first,) = consumers(quantized, planes.output[0])
+    assert constant(quantized, first.input[1]) == 1.0
+    assert constant(quantized, first.input[2]) == 0
+
+
+def test_the_logits_stay_float(graph: onnx.ModelProto, recipe: Recipe) -> None:
+    last = producer(quantize_graph(graph, recipe), LOGITS)
+    assert last is not None and last.op_type == "Conv"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        nn.Upsample(scale_factor=2, mode="bilinear"),
+        nn.Sequential(nn.ReLU(), nn.Upsample(scale_factor=2, mode="nearest")),
+    ],
+)
+def test_upsampled_logits_stay_float(head: nn.Module, frames: list[Frame]) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 2, stride=2), nn.ReLU(), nn.Conv2d(4, 3, 1), head)
+    graph = float_graph(model_of(network, InputSpec(16, 24)))
+    quantized = quantize_graph(graph, recipe_for(graph, frames))
+    node = producer(quantized, LOGITS)
+    while node is not None and node.op_type not in ("Conv",):
+        assert node.op_type in ("Resize", "Relu")
+        node = producer(quantized, node.input[0])
+    assert node is not None
+
+
+def test_every_layer_is_quantized_by_default(tiny_model: Model, road_frames) -> None:
+    from edge_seg.preprocess import resize
+
+    graph = float_graph(tiny_model)
+    seen = [resize(road_frames.image(i), tiny_model.input) for i in range(2)]
+    quantized = quantize_graph(graph, recipe_for(graph, seen))
+    for layer in layers(graph):
+        assert quantized_inputs(quantized, layer) == [True, True], layer
+    stored = {t.data_type for t in quantized.graph.initializer if len(t.dims) == 4}
+    assert stored == {onnx.TensorProto.INT8}
+
+
+@pytest.mark.parametrize("kept", ["0", "3"])
+def test_float_layers_are_left_in_float(kept: str, graph: onnx.ModelProto, recipe: Recipe) -> None:
+    quantized = quantize_graph(graph, recipe.keeping_float((kept,)))
+    (other,) = set(recipe.layers) - {kept}
+    assert quantized_inputs(quantized, kept)[1] is False
+    assert constant(quantized, layers_by_name(quantized)[kept].input[1]).dtype == np.float32
+    assert quantized_inputs(quantized, other)[1] is True
+
+
+def test_all_layers_in_float_is_the_float_graph(
+    graph: onnx.ModelProto, recipe: Recipe, frames: list[Frame]
+) -> None:
+    quantized = quantize_graph(graph, recipe.keeping_float(recipe.layers))
+    signal = simulate(graph, frames)
+    assert sqnr_db(signal, simulate(quantized, frames)) > 35
+
+
+def test_weights_use_seven_bits_and_a_scale_per_channel(
+    graph: onnx.ModelProto, recipe: Recipe
+) -> None:
+    quantized = quantize_graph(graph, recipe)
+    dequantize = producer(quantized, layers_by_name(quantized)["0"].input[1])
+    assert dequantize is not None
+    weight, scale, zero = (constant(quantized, name) for name in dequantize.input)
+    assert weight.dtype == np.int8 and np.abs(weight.astype(int)).max() <= 64
+    assert scale.shape == (4,)
+    assert not zero.any()
+    wanted = constant(graph, layers(graph)["0"].input[1])
+    error = np.abs(weight * scale.reshape(-1, 1, 1, 1) - wanted)
+    assert np.all(error <= 0.51 * scale.reshape(-1, 1, 1, 1))
+
+
+def test_the_simulation_is_near_the_float_graph(
+    graph: onnx.ModelProto, recipe: Recipe, frames: list[Frame]
+) -> None:
+    assert sqnr_db(simulate(graph, frames), simulate(quantize_graph(graph, recipe), frames)) > 25
+
+
+def test_neither_graph_nor_recipe_is_changed(graph: onnx.ModelProto, recipe: Recipe) -> None:
+    before = graph.SerializeToString()
+    first = quantize_graph(graph, recipe).SerializeToString(deterministic=True)
+    second = quantize_graph(graph, recipe).SerializeToString(deterministic=True)
+    assert graph.SerializeToString() == before
+    assert first == second
+
+
+def test_a_transposed_convolution_is_quantized(frames: list[Frame]) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = nn.Sequential(
+            nn.Conv2d(3, 4, 2, stride=2),
+            nn.ReLU(),
+            nn.ConvTranspose2d(4, 4, 2, stride=2),
+            nn.ReLU(),
+            nn.Conv2d(4, 3, 1),
+        )
+    graph = float_graph(model_of(network, InputSpec(16, 24)))
+    quantized = quantize_graph(graph, recipe_for(graph, frames))
+    assert quantized_inputs(quantized, "2") == [True, True]
+    assert sqnr_db(simulate(graph, frames), simulate(quantized, frames)) > 20

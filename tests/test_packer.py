@@ -1,0 +1,241 @@
+"""The tournament from end to end on tiny networks: rows, winner, failures, cache, refusals."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+import torch
+from rogue import install
+
+from edge_seg import packer, steps, tournament
+from edge_seg.bundle.archive import open_bundle
+from edge_seg.bundle.golden import golden_check
+from edge_seg.bundle.manifest import Candidate
+from edge_seg.cache import Cache
+from edge_seg.classes import ClassMap
+from edge_seg.errors import EdgeSegError
+from edge_seg.frames import FrameSet, FrameSetWriter
+from edge_seg.models import registry
+from edge_seg.models.model import Model
+from edge_seg.packer import Request, choose, pack
+from edge_seg.segmenter import Segmenter, Timings
+from edge_seg.target import Target
+
+
+def row(status: str, p50: float | None = None, drop: float | None = None) -> Candidate:
+    return Candidate(engine="e", precision="int8", status=status, p50_ms=p50, drop=drop)  # type: ignore[arg-type]
+
+
+def test_the_fastest_that_passed_wins() -> None:
+    slow, fast = row("passed", 9.0, 0.0), row("passed", 3.0, 0.4)
+    assert choose([row("baseline", 1.0), slow, row("rejected", 2.0, 9.0), fast]) is fast
+    poor, poorer = row("rejected", 5.0, 2.0), row("rejected", 1.0, 8.0)
+    assert choose([poorer, row("failed"), poor]) is poor
+    assert choose([row("baseline", 1.0), row("failed")]) is None
+
+
+def test_a_bundle_has_every_row_and_runs(tiny_bundle: Path, few_frames: FrameSet) -> None:
+    opened = open_bundle(tiny_bundle)
+    manifest = opened.manifest
+    baseline, winner = manifest.candidates
+    assert (baseline.label, baseline.status) == ("onnxruntime/float32", "baseline")
+    assert (winner.label, winner.status) == ("onnxruntime/int8", "winner")
+    assert manifest.winner == "onnxruntime/int8"
+    for candidate in manifest.candidates:
+        assert candidate.reason == ""
+        assert candidate.miou is not None and 0 <= candidate.miou <= 100
+        assert candidate.p50_ms is not None and candidate.p99_ms is not None
+        assert 0 < candidate.p50_ms <= candidate.p99_ms
+        assert candidate.size_bytes and candidate.peak_rss_bytes
+        assert set(candidate.iou) == set(manifest.classes.names)
+    assert baseline.miou is not None and winner.miou is not None
+    assert winner.drop == pytest.approx(baseline.miou - winner.miou)
+    assert winner.size_bytes == len(opened.read(manifest.model_file))
+    assert {"recipe.json", "report.html", "MODEL_CARD.md"} <= set(manifest.members)
+    with Segmenter(opened, threads=1) as segmenter:
+        assert golden_check(opened, segmenter).identical == len(manifest.golden) == 3
+        assert segmenter(few_frames.image(0)).shape == few_frames.image(0).shape[:2]
+
+
+def test_the_record_is_the_manifests_table(
+    tiny_request: Request, pack_cache: Cache, tmp_path: Path, tiny_bundle: Path
+) -> None:
+    result = pack(replace(tiny_request, output=tmp_path / "x.edgeseg"), cache=pack_cache)
+    record = msgspec.json.decode(msgspec.json.encode(packer.record(result)))
+    assert record["schema"] == "edge-seg/pack-1"
+    assert record["winner"] == "onnxruntime/int8"
+    assert record["digest"] == open_bundle(result.path).digest
+    wanted = "engine precision miou drop p50_ms p99_ms size_bytes peak_rss_bytes status reason"
+    for candidate in record["candidates"]:
+        assert set(wanted.split()) <= set(candidate)
+    assert [step["name"] for step in record["steps"]][-1] == "bundle"
+
+
+class CountingCache(Cache):
+    """Notes the kind (first part of the key) of whatever was not there."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.missed: list[str] = []
+
+    def get(self, *key: str) -> bytes | None:
+        found = super().get(*key)
+        if found is None:
+            self.missed.append(key[0])
+        return found
+
+
+def test_packing_again_makes_nothing_anew_and_gives_the_same_bytes(
+    tiny_request: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interleave(workers, frames, count, track=None):  # type: ignore[no-untyped-def]
+        """Measure the same every time: the one thing of a pack that chance decides."""
+        return {name: ([Timings(1.0, 2.0, 1.0, 4.0)] * count, 10**6) for name in workers}
+
+    monkeypatch.setattr(tournament.bench, "interleave", interleave)
+    monkeypatch.setattr(steps, "perf_counter", lambda: 0.0)
+    cache = CountingCache(tmp_path / "cache")
+    paths = []
+    for name in ("one", "two"):
+        cache.missed.clear()
+        paths.append(pack(replace(tiny_request, output=tmp_path / name), cache=cache).path)
+        made = set(cache.missed)
+        if name == "one":
+            assert made == {"recipe", "sensitivity", "lowered", "evaluated"}
+    assert made == set()
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def onnx_file(model: Model, path: Path) -> Path:
+    assert model.module is not None
+    buffer = io.BytesIO()
+    example = torch.zeros(1, 3, model.input.height, model.input.width)
+    torch.onnx.export(model.module, (example,), buffer, dynamo=False, opset_version=17)  # type: ignore[arg-type]
+    path.write_bytes(buffer.getvalue())
+    return path
+
+
+def test_what_cannot_take_the_model_is_a_row_with_the_reason(
+    tiny_request: Request, fitted_model: Model, tmp_path: Path
+) -> None:
+    brought = registry.load(str(onnx_file(fitted_model, tmp_path / "lanes.onnx")))
+    target = replace(tiny_request.target, engines=("torch", "fbgemm", "onnxruntime"))
+    request = replace(tiny_request, model=brought, target=target, output=tmp_path / "x.edgeseg")
+    result = pack(request, cache=Cache(tmp_path / "cache"))
+    rows = {candidate.label: candidate for candidate in result.manifest.candidates}
+    assert list(rows) == ["torch/float32", "onnxruntime/float32", "fbgemm/int8", "onnxruntime/int8"]
+    for label in ("torch/float32", "fbgemm/int8"):
+        assert rows[label].status == "failed"
+        assert "the model came as ONNX" in rows[label].reason
+        assert rows[label].miou is None and rows[label].p50_ms is None
+    assert rows["onnxruntime/int8"].status == "winner"
+    assert b"the model came as ONNX" in open_bundle(result.path).read("report.html")
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "reason"),
+    [
+        ("killed", "the runtime ended the process (SIGSEGV)"),
+        ("raises", "no such kernel"),
+        ("dies-late", "the runtime ended the process (SIGABRT)"),  # between scores and latency
+    ],
+)
+def test_a_runtime_that_crashes_loses_and_the_tournament_goes_on(
+    tiny_request: Request,
+    pack_cache: Cache,
+    tiny_bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    behaviour: str,
+    reason: str,
+) -> None:
+    install(tmp_path / "site", monkeypatch, behaviour)
+    target = replace(tiny_request.target, engines=("rogue", "onnxruntime"))
+    request = replace(tiny_request, target=target, output=tmp_path / "x.edgeseg")
+    result = pack(request, cache=pack_cache)
+    rows = {candidate.label: candidate for candidate in result.manifest.candidates}
+    assert (rows["rogue/int8"].status, rows["rogue/int8"].reason) == ("failed", reason)
+    assert rows["onnxruntime/int8"].status == "winner"
+
+
+def test_where_every_engine_fails_the_reasons_are_the_error(
+    tiny_request: Request, pack_cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path / "site", monkeypatch, "exits")
+    target = replace(tiny_request.target, engines=("rogue",))
+    request = replace(tiny_request, target=target, output=tmp_path / "x.edgeseg")
+    with pytest.raises(EdgeSegError, match=r"no engine could take the model: rogue/int8: .*code 7"):
+        pack(request, cache=pack_cache)
+    assert not list(tmp_path.glob("*edgeseg*"))
+
+
+def test_nothing_passes_where_no_float_baseline_ran(
+    tiny_request: Request, pack_cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path / "site", monkeypatch, "fine")
+    target = replace(tiny_request.target, engines=("rogue",))
+    request = replace(tiny_request, target=target, output=tmp_path / "x.edgeseg")
+    with pytest.raises(EdgeSegError, match="no float baseline ran"):
+        pack(request, cache=pack_cache)
+
+
+@pytest.mark.slow
+def test_every_engine_of_the_x86_target(tiny_request: Request, tmp_path: Path) -> None:
+    engines = ("torch", "fbgemm", "onnxruntime", "openvino")
+    target = Target("x86", "", tiny_request.target.architecture, engines, "x86")
+    request = replace(tiny_request, target=target, output=tmp_path / "x.edgeseg")
+    result = pack(request, cache=Cache(tmp_path / "cache"))
+    rows = {candidate.label: candidate for candidate in result.manifest.candidates}
+    assert list(rows) == [
+        "torch/float32",
+        "onnxruntime/float32",
+        "openvino/float32",
+        "fbgemm/int8",
+        "onnxruntime/int8",
+        "openvino/int8",
+    ]
+    assert [r.status for r in rows.values()].count("winner") == 1
+    assert not [r.reason for r in rows.values() if r.status == "failed"]
+    scores = [r.miou for r in rows.values() if r.precision == "float32"]
+    assert np.ptp(np.array(scores, float)) < 0.5  # one network, three runtimes
+    quickest = min((r for r in rows.values() if r.precision == "int8"), key=lambda r: r.p50_ms or 0)
+    assert quickest.label == result.manifest.winner
+
+
+def labelled_otherwise(folder: Path) -> FrameSet:
+    classes = ClassMap(("sky", "ground"), ((0, 0, 0), (9, 9, 9)))
+    with FrameSetWriter(folder, name="other", classes=classes) as writer:
+        writer.add(np.zeros((8, 8, 3), np.uint8), np.zeros((8, 8), np.uint8))
+    return FrameSet.open(folder)
+
+
+def without_masks(folder: Path) -> FrameSet:
+    with FrameSetWriter(folder, name="bare") as writer:
+        writer.add(np.zeros((8, 8, 3), np.uint8))
+    return FrameSet.open(folder)
+
+
+def test_what_would_fail_later_is_refused_at_once(tiny_request: Request, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    many = replace(tiny_request.target, engines=("torch", "onnxruntime"))
+    refused = {
+        r"unknown method 'pqt': did you mean 'ptq'\?": {"method": "pqt"},
+        r"does not compete on tiny: did you mean 'onnxruntime'\?": {"engines": ("onxruntime",)},
+        "torch only competes as a float baseline": {"engines": ("torch",), "target": many},
+        "has frames without masks": {"evaluation": without_masks(tmp_path / "bare")},
+        "labels sky, ground, but the model": {"evaluation": labelled_otherwise(tmp_path / "other")},
+        "the folder does not exist": {"output": tmp_path / "no" / "x.edgeseg"},
+        "it is a folder": {"output": folder},
+        "needs at least 32 .* has 6: add 26 more": {"calibration": tiny_request.evaluation},
+    }
+    for words, change in refused.items():
+        with pytest.raises(EdgeSegError, match=words) as error:
+            pack(replace(tiny_request, **change), cache=Cache(tmp_path / "cache"))  # type: ignore[arg-type]
+        assert "\n" not in str(error.value)
+    assert not list(folder.iterdir())
