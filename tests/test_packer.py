@@ -230,6 +230,7 @@ def test_what_would_fail_later_is_refused_at_once(tiny_request: Request, tmp_pat
         "torch only competes as a float baseline": {"engines": ("torch",), "target": many},
         "has frames without masks": {"evaluation": without_masks(tmp_path / "bare")},
         "labels sky, ground, but the model": {"evaluation": labelled_otherwise(tmp_path / "other")},
+        "is a part of a frame set": {"evaluation": tiny_request.evaluation.take(range(2))},
         "the folder does not exist": {"output": tmp_path / "no" / "x.edgeseg"},
         "it is a folder": {"output": folder},
         "needs at least 32 .* has 6: add 26 more": {"calibration": tiny_request.evaluation},

@@ -1,0 +1,237 @@
+"""Bad input: one line that says what is wrong and what to do, exit code 2, no traceback."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import msgspec
+import numpy as np
+import pytest
+from command_line import edge_seg, refusal
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from rogue import install
+
+from edge_seg.bundle.archive import open_bundle, write_bundle
+from edge_seg.bundle.container import join, split
+from edge_seg.bundle.manifest import EngineRef
+from edge_seg.classes import LANE
+from edge_seg.errors import EdgeSegError
+from edge_seg.frames import FrameSet, FrameSetWriter
+from edge_seg.models import weights_file
+from edge_seg.models.model import Model
+from edge_seg.preprocess import InputSpec
+
+TINY = ("--model", "lane-unet", "--weights", "random", "--input-size", "64x128", "--threads", 1)
+
+
+@pytest.fixture
+def pack(
+    road_frames: FrameSet, few_frames: FrameSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., str]:
+    """Return what calls ``edge-seg pack`` with good input but for what it is given."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    sets = ("--calibration", road_frames.path, "--eval", few_frames.path)
+    out = tmp_path / "x.edgeseg"
+    return lambda *bad: refusal("pack", *TINY, *sets, "-o", out, *bad)
+
+
+def test_unknown_names_get_the_closest(pack: Callable[..., str]) -> None:
+    assert "unknown target 'x68': did you mean 'x86'?" in pack("--target", "x68")
+    assert "unknown model 'lane-unt': did you mean 'lane-unet'?" in pack("--model", "lane-unt")
+    assert "did you mean 'openvino'?" in pack("--engine", "openvio")
+    assert "unknown method 'ptp': did you mean 'ptq'?" in pack("--method", "ptp")
+    assert "did you mean 'lane-mini'?" in pack("--calibration", "lane-min")
+    assert "did you mean 'lane-test'?" in pack("--eval", "lane-tets")
+    assert "write height x width" in pack("--input-size", "64*128")
+    assert "torch only competes as a float baseline" in pack("--engine", "torch")
+
+
+def noise(folder: Path, count: int) -> FrameSet:
+    random = np.random.default_rng(0)
+    with FrameSetWriter(folder, name=folder.name) as writer:
+        for _ in range(count):
+            writer.add(random.integers(0, 256, (48, 64, 3), dtype=np.uint8), format="png")
+    return FrameSet.open(folder)
+
+
+def test_calibration_sets_that_are_none(
+    pack: Callable[..., str], few_frames: FrameSet, tmp_path: Path
+) -> None:
+    few = pack("--calibration", few_frames.path)
+    assert "at least 32 different road frames" in few and "add 26 more" in few
+    noisy = pack("--calibration", noise(tmp_path / "noisy", 32).path)
+    assert "32 of 32 frames of 'noisy' are random noise" in noisy
+    assert "frames without masks" in pack("--eval", noise(tmp_path / "bare", 1).path)
+
+
+def test_weights_that_are_none(pack: Callable[..., str], tiny_model: Model, tmp_path: Path) -> None:
+    import torch
+
+    assert tiny_model.module is not None
+    state = tiny_model.module.state_dict()
+    first = next(name for name in state if name.endswith("weight"))
+    state[first] = torch.full_like(state[first], float("nan"))
+    header = weights_file.Header(
+        weights_file.SCHEMA, "lane-unet", {}, LANE, InputSpec(64, 128), "nowhere"
+    )
+    weights_file.save(tmp_path / "nan.safetensors", header, state)
+    assert f"NaN or infinity in {first}" in pack("--weights", tmp_path / "nan.safetensors")
+    assert "cannot read the weights" in pack("--weights", tmp_path / "none.safetensors")
+    (tmp_path / "cut.safetensors").write_bytes(b"\0" * 20)
+    assert "no whole safetensors file" in pack("--weights", tmp_path / "cut.safetensors")
+    assert "cannot read the model" in pack("--model", tmp_path / "none.onnx")
+    assert "there is no such file" in pack(
+        "--model", "torch.nn:Identity", "--weights", tmp_path / "none.pth"
+    )
+
+
+def test_places_that_cannot_be_written(pack: Callable[..., str], tmp_path: Path) -> None:
+    assert "the folder does not exist" in pack("-o", tmp_path / "no" / "x.edgeseg")
+    assert "the folder does not exist" in pack("--json", tmp_path / "no" / "x.json")
+    assert "it is a folder" in pack("-o", tmp_path)
+    assert "none.pem" in pack("--sign", tmp_path / "none.pem")
+
+
+@contextlib.contextmanager
+def mounted(folder: Path, options: str) -> Iterator[Path]:
+    """Mount a file system in memory; skip where this user may not."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", options, "none", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("mounting a small disk needs root")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_disk_that_is_full(
+    pack: Callable[..., str], tiny_bundle: Path, few_frames: FrameSet, tmp_path: Path
+) -> None:
+    with mounted(tmp_path / "full", "size=64k") as full:
+        with contextlib.suppress(OSError):
+            (full / "filler").write_bytes(b"x" * 2**17)
+        assert "no space left" in pack("-o", full / "x.edgeseg")
+        assert "no space left" in refusal("run", tiny_bundle, few_frames.path, "-o", full / "out")
+        names = {path.name for path in full.rglob("*") if path.is_file()}
+        assert names == {"filler"}
+
+
+def test_a_disk_that_is_read_only(
+    pack: Callable[..., str], tiny_bundle: Path, few_frames: FrameSet, tmp_path: Path
+) -> None:
+    with mounted(tmp_path / "fixed", "ro") as fixed:
+        assert "permission denied" in pack("-o", fixed / "x.edgeseg")
+        line = refusal("run", tiny_bundle, few_frames.path, "-o", fixed / "out")
+        assert "permission denied" in line
+
+
+def packed_with(bundle: Path, goal: Path, **changes: object) -> Path:
+    """Pack a bundle anew with another manifest."""
+    opened = open_bundle(bundle)
+    members = {name: opened.read(name) for name in opened.manifest.members}
+    return write_bundle(goal, msgspec.structs.replace(opened.manifest, **changes), members).path
+
+
+@pytest.fixture(params=["run", "eval", "bench", "verify"])
+def use(request: pytest.FixtureRequest, few_frames: FrameSet, tmp_path: Path) -> Callable[..., str]:
+    """Return what refuses a bundle: each of the commands that would run it."""
+    rest = {
+        "run": (few_frames.path, "-o", tmp_path / "out"),
+        "eval": (few_frames.path,),
+        "bench": ("--set", few_frames.path, "--frames", 10),
+        "verify": (),
+    }[request.param]
+    return lambda bundle: refusal(request.param, bundle, *rest)
+
+
+def test_bundles_that_are_none(use: Callable[..., str], tiny_bundle: Path, tmp_path: Path) -> None:
+    data = tiny_bundle.read_bytes()
+    cut = tmp_path / "cut.edgeseg"
+    cut.write_bytes(data[: len(data) // 2])
+    assert "cut short or changed" in use(cut)
+    members = dict(split(data))
+    manifest = bytes(members["manifest.json"])
+    members["manifest.json"] = manifest.replace(b"edge-seg/bundle-1", b"edge-seg/bundle-2")
+    newer = tmp_path / "newer.edgeseg"
+    newer.write_bytes(join(members))
+    assert "made by a newer edge-seg: upgrade" in use(newer)
+    assert "no such file" in use(tmp_path / "none.edgeseg")
+
+
+def test_a_bundle_for_another_processor(
+    use: Callable[..., str], tiny_bundle: Path, tmp_path: Path
+) -> None:
+    other = packed_with(tiny_bundle, tmp_path / "arm.edgeseg", architecture="riscv64")
+    assert "is for 'riscv64' and this machine is" in use(other)
+
+
+def test_a_runtime_that_is_missing_names_the_extra(
+    use: Callable[..., str], tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path / "site", monkeypatch, runtime="notinstalled")
+    engine = EngineRef("rogue", "notinstalled", "1.0")
+    line = use(packed_with(tiny_bundle, tmp_path / "x.edgeseg", engine=engine))
+    assert "needs notinstalled, which is not installed: pip install 'edge-seg[x86]'" in line
+
+
+def test_a_bundle_of_an_unknown_engine(
+    use: Callable[..., str], tiny_bundle: Path, tmp_path: Path
+) -> None:
+    engine = EngineRef("onnxruntme", "onnxruntime", "1.0")
+    line = use(packed_with(tiny_bundle, tmp_path / "x.edgeseg", engine=engine))
+    assert "did you mean 'onnxruntime'?" in line
+
+
+def test_torchscript_needs_trust(
+    use: Callable[..., str], tiny_bundle: Path, tmp_path: Path
+) -> None:
+    engine = EngineRef("fbgemm", "torch", "2.13", "2.13")
+    line = use(packed_with(tiny_bundle, tmp_path / "x.edgeseg", engine=engine))
+    assert "use --trust" in line
+
+
+def test_the_wrong_key(tiny_bundle: Path, tmp_path: Path) -> None:
+    opened = open_bundle(tiny_bundle)
+    members = {name: opened.read(name) for name in opened.manifest.members}
+    key = Ed25519PrivateKey.generate()
+    signed = write_bundle(tmp_path / "signed.edgeseg", opened.manifest, members, key).path
+    for name, public in (("right", key), ("wrong", Ed25519PrivateKey.generate())):
+        form = public.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        (tmp_path / f"{name}.pem").write_bytes(form)
+    edge_seg("verify", signed, "--key", tmp_path / "right.pem")
+    command = ["verify", str(signed), "--key", str(tmp_path / "wrong.pem")]
+    done = in_a_process(*command)
+    assert done.returncode == 2
+    assert "signed.edgeseg" in done.stderr
+    (tmp_path / "no-key.pem").write_text("hello")
+    assert "no-key.pem" in refusal("verify", signed, "--key", tmp_path / "no-key.pem")
+
+
+def in_a_process(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "edge_seg.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_a_person_sees_one_line_and_a_shell_sees_2(tiny_bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    done = in_a_process("run", str(tiny_bundle), str(tmp_path / "empty.jpg"))
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+
+
+def test_a_frame_of_no_use_to_the_segmenter(tiny_bundle: Path) -> None:
+    from edge_seg import Segmenter
+
+    with Segmenter(tiny_bundle, threads=1) as segmenter:
+        for frame in (np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3)), cv2.imread("none.jpg")):
+            with pytest.raises(EdgeSegError, match="a frame "):
+                segmenter(frame)
