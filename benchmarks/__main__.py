@@ -22,7 +22,7 @@ from benchmarks.peers import PEERS
 from edge_seg.files import write_bytes
 from edge_seg.machine import this_machine
 from edge_seg.models import registry
-from edge_seg.packing import tool_versions
+from edge_seg.packing.contents import tool_versions
 
 RESULTS = Path(__file__).parent / "results"
 ROUNDS = 10

@@ -12,7 +12,7 @@ import pytest
 import torch
 from rogue import install
 
-from edge_seg import packer, steps, tournament
+from edge_seg import packer, steps
 from edge_seg.bundle.archive import open_bundle
 from edge_seg.bundle.golden import golden_check
 from edge_seg.bundle.manifest import Candidate
@@ -22,7 +22,9 @@ from edge_seg.errors import EdgeSegError
 from edge_seg.frames import FrameSet, FrameSetWriter
 from edge_seg.models import registry
 from edge_seg.models.model import Model
-from edge_seg.packer import Request, choose, pack
+from edge_seg.packer import Request, pack
+from edge_seg.packing import tournament
+from edge_seg.packing.judging import choose
 from edge_seg.segmenter import Segmenter, Timings
 from edge_seg.target import Target
 

@@ -10,7 +10,6 @@ the same place removes it.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import shutil
@@ -22,7 +21,7 @@ import msgspec
 
 from edge_seg.classes import LANE, ClassMap
 from edge_seg.errors import EdgeSegError
-from edge_seg.files import TEMPORARY_PREFIX, explain, sha256, sync_folder, write_bytes
+from edge_seg.files import TEMPORARY_PREFIX, explain, remove_stale, sha256, sync_folder, write_bytes
 from edge_seg.frames import manifest as manifests
 from edge_seg.frames.frameset import check_mask_values
 from edge_seg.frames.images import encode_image, encode_mask
@@ -65,7 +64,7 @@ class FrameSetWriter:
         parent = self.path.absolute().parent
         try:
             parent.mkdir(parents=True, exist_ok=True)
-            _remove_stale_folders(parent)
+            remove_stale(parent)
             prefix = f"{TEMPORARY_PREFIX}{os.getpid()}-"
             self._folder = Path(tempfile.mkdtemp(dir=parent, prefix=prefix))
             (self._folder / "frames").mkdir()
@@ -162,11 +161,3 @@ class FrameSetWriter:
 def _flush(path: Path) -> None:
     with open(path, "rb") as file:
         os.fsync(file.fileno())
-
-
-def _remove_stale_folders(parent: Path) -> None:
-    for leftover in parent.glob(f"{TEMPORARY_PREFIX}*"):
-        owner = leftover.name[len(TEMPORARY_PREFIX) :].split("-")[0]
-        if leftover.is_dir() and owner.isdigit() and not Path(f"/proc/{owner}").exists():
-            with contextlib.suppress(OSError):
-                shutil.rmtree(leftover)

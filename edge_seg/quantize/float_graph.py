@@ -110,6 +110,7 @@ def _optimize(payload: bytes, name: str) -> onnx.ModelProto:
     """Fold constants and batch norm with ONNX Runtime's basic (standard-operator) passes."""
     import onnxruntime
 
+    onnxruntime.disable_telemetry_events()  # its wheel carries usage telemetry
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.log_severity_level = 4

@@ -9,6 +9,9 @@ from edge_seg.engines.session import Options, check_ends, in_one_line
 from edge_seg.errors import EdgeSegError
 from edge_seg.preprocess import Frame, InputSpec, Mask, resize
 
+# Its wheel carries usage telemetry; nothing on a robot reports to anybody.
+onnxruntime.disable_telemetry_events()
+
 
 class OnnxRuntimeSession:
     """A `edge_seg.engines.session.Session` on ONNX Runtime's CPU kernels."""

@@ -23,7 +23,8 @@ from edge_seg.bundle.manifest import (
 from edge_seg.files import scratch_folder
 from edge_seg.frames import FrameSet
 from edge_seg.machine import this_machine
-from edge_seg.model_card import model_card
+from edge_seg.packing.model_card import model_card
+from edge_seg.packing.tournament import Arena, Contestant
 from edge_seg.preprocess import Mask, resize, resize_mask
 from edge_seg.quantize import quantize_graph
 from edge_seg.quantize.recipe import encode
@@ -31,10 +32,10 @@ from edge_seg.quantize.sensitivity import LayerNoise, simulate
 from edge_seg.report.page import write_report
 from edge_seg.report.record import LayerRow, RangeRow, ReportData, Sample, SetInfo
 from edge_seg.steps import Steps
-from edge_seg.tournament import Arena, Contestant
 
 if TYPE_CHECKING:
-    from edge_seg.packer import Judged, Request
+    from edge_seg.packing.judging import Judged
+    from edge_seg.packing.request import Request
 
 SHOWN = 4
 """Evaluation frames in the report; the first of them are the golden frames too."""

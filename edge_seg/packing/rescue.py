@@ -14,8 +14,8 @@ from typing import NamedTuple
 from edge_seg import gate
 from edge_seg.bundle.manifest import Gate
 from edge_seg.metrics import Evaluation
+from edge_seg.packing.tournament import Arena, Contestant
 from edge_seg.quantize.sensitivity import LayerNoise
-from edge_seg.tournament import Arena, Contestant
 
 TRIED_ALONE = 5
 """How many of the noisiest layers are tried alone."""

@@ -1,0 +1,6 @@
+"""The parts of a pack, in the order in which `edge_seg.packer` uses them.
+
+``request`` what is asked and what comes out; ``deciding`` the recipe and the sensitivity;
+``tournament`` a contestant lowered, run and timed; ``rescue`` layers back to float;
+``judging`` everyone's row; ``contents`` and ``model_card`` what goes into the bundle.
+"""

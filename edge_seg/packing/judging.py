@@ -1,0 +1,140 @@
+"""Everyone's row: lowered, scored, held against the float baseline, timed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from edge_seg import engines, gate
+from edge_seg.bench import quantiles
+from edge_seg.bundle.manifest import Candidate, Gate
+from edge_seg.metrics import Evaluation
+from edge_seg.packing import rescue
+from edge_seg.packing.tournament import LATENCY_FRAMES, Arena, Contestant, reason
+from edge_seg.quantize.sensitivity import LayerNoise
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A contestant's row in the making: measured, or failed with a reason."""
+
+    engine: str
+    precision: str
+    contestant: Contestant | None = None
+    evaluation: Evaluation | None = None
+    peak_rss_bytes: int | None = None
+    drop: float | None = None
+    class_drop: dict[str, float | None] = field(default_factory=dict)
+    missed: str = ""
+    failed: str = ""
+
+    @property
+    def label(self) -> str:
+        """``engine/precision``."""
+        return f"{self.engine}/{self.precision}"
+
+
+def judge(
+    arena: Arena,
+    name: str,
+    precision: str,
+    allowed: Gate,
+    before: Sequence[Judged],
+    noise: Sequence[LayerNoise],
+) -> Judged:
+    """Lower one entrant, run it, and hold it against the first baseline that ran."""
+    try:
+        contestant = arena.fastest_variant(engines.find(name), precision)
+        evaluation, memory = arena.evaluate(contestant)
+    except Exception as error:  # whatever a toolchain raises, the tournament goes on
+        return Judged(name, precision, failed=reason(error))
+    floats = (j.evaluation for j in before if j.precision == "float32" and j.evaluation)
+    reference = evaluation if precision == "float32" else None
+    reference = next(floats, reference)
+    if reference is None:
+        return Judged(name, precision, failed="no float baseline ran that it could be held against")
+    rescued = rescue.Rescued(contestant, evaluation, memory)
+    given_up = ""
+    if precision != "float32":
+        try:
+            measured = (evaluation, memory)
+            rescued = rescue.hold_gate(arena, contestant, measured, reference, allowed, noise)
+            given_up = f"; up to {len(rescued.tried)} layers were tried back in float"
+        except Exception as error:  # as above; what was measured before still counts
+            given_up = f"; with layers back in float: {reason(error)}"
+    contestant, evaluation, memory, _ = rescued
+    drop, class_drop = gate.drops(reference, evaluation)
+    missed = gate.why_missed(allowed, drop, class_drop)
+    return Judged(
+        engine=name,
+        precision=precision,
+        contestant=contestant,
+        evaluation=evaluation,
+        peak_rss_bytes=memory,
+        drop=drop,
+        class_drop=class_drop,
+        missed=missed and missed + given_up,
+    )
+
+
+def timed(arena: Arena, judged: Sequence[Judged]) -> list[Candidate]:
+    """Time all that ran, side by side, and return everyone's row."""
+    running = {j.label: j.contestant for j in judged if j.contestant is not None}
+    timings, failed = arena.time_all(running, LATENCY_FRAMES, arena.track)
+    rows = []
+    for entry in judged:
+        row = Candidate(
+            engine=entry.engine,
+            precision=entry.precision,
+            status="failed",
+            reason=entry.failed or failed.get(entry.label, ""),
+        )
+        if entry.evaluation is not None and entry.contestant is not None and entry.label in timings:
+            total = quantiles(timings[entry.label])["total"]
+            row = Candidate(
+                engine=entry.engine,
+                precision=entry.precision,
+                status=_status(entry),
+                reason=entry.missed if entry.precision != "float32" else "",
+                miou=entry.evaluation.miou,
+                drop=entry.drop,
+                iou=entry.evaluation.iou,
+                class_drop=entry.class_drop,
+                p50_ms=total.p50_ms,
+                p99_ms=total.p99_ms,
+                size_bytes=len(entry.contestant.model),
+                peak_rss_bytes=entry.peak_rss_bytes,
+                float_layers=list(entry.contestant.float_layers),
+            )
+        rows.append(row)
+    return rows
+
+
+def _status(entry: Judged) -> Literal["baseline", "rejected", "passed"]:
+    if entry.precision == "float32":
+        return "baseline"
+    return "rejected" if entry.missed else "passed"
+
+
+def choose(candidates: Sequence[Candidate]) -> Candidate | None:
+    """Return the fastest that passed, else the most accurate that was rejected, else None."""
+    passed = [c for c in candidates if c.status == "passed"]
+    if passed:
+        return min(passed, key=lambda c: c.p50_ms or 0.0)
+    rejected = [c for c in candidates if c.status == "rejected"]
+    return min(rejected, key=lambda c: c.drop or 0.0) if rejected else None
+
+
+def say(entry: Judged) -> str:
+    """Return a judged entrant in one line."""
+    if entry.failed:
+        return f"failed: {entry.failed}"
+    assert entry.evaluation is not None and entry.contestant is not None
+    kept = len(entry.contestant.float_layers)
+    floats = f", {kept} layers in float" if kept else ""
+    verdict = f", misses the gate: {entry.missed}" if entry.missed else ""
+    return (
+        f"mIoU {entry.evaluation.miou:.2f} %, {len(entry.contestant.model) / 1e6:.1f} MB"
+        f"{floats}{verdict}"
+    )

@@ -1,0 +1,147 @@
+"""What to pack, checked before any work, and what came out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from edge_seg import engines, gate
+from edge_seg.bundle.manifest import Candidate, Gate, Machine, Manifest
+from edge_seg.errors import EdgeSegError, closest
+from edge_seg.files import require_writable
+from edge_seg.frames import FrameSet
+from edge_seg.target import Target
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    from edge_seg.models.model import Model
+
+METHODS = ("ptq",)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to pack. ``engines`` empty means all that the target names."""
+
+    model: Model
+    target: Target
+    calibration: FrameSet
+    evaluation: FrameSet
+    output: Path
+    engines: tuple[str, ...] = ()
+    gate: Gate = field(default_factory=lambda: Gate(gate.MAX_DROP, gate.MAX_CLASS_DROP))
+    method: str = "ptq"
+    threads: int | None = None
+    signing_key: Ed25519PrivateKey | None = None
+    command: str = "edge-seg pack"
+
+
+@dataclass(frozen=True)
+class Result:
+    """The packed file and all that was measured on the way.
+
+    ``held`` is False when no candidate held the gate: the best one is then kept under
+    ``<output>.rejected``, and ``message`` says why and what to do.
+    """
+
+    path: Path
+    manifest: Manifest
+    digest: str
+    steps: Sequence[tuple[str, float]]
+    held: bool
+    message: str
+
+
+def check(request: Request) -> None:
+    """Refuse what would only fail after minutes of work."""
+    if request.method not in METHODS:
+        raise EdgeSegError(f"unknown method '{request.method}': {closest(request.method, METHODS)}")
+    unknown = set(request.engines) - set(request.target.engines)
+    if unknown:
+        name = sorted(unknown)[0]
+        raise EdgeSegError(
+            f"engine '{name}' does not compete on {request.target.name}: "
+            f"{closest(name, request.target.engines)}"
+        )
+    if not request.evaluation.has_masks:
+        raise EdgeSegError(
+            f"evaluation set '{request.evaluation.name}' has frames without masks: "
+            "accuracy can't be measured on it; name another with --eval"
+        )
+    if FrameSet.open(request.evaluation.path).digest != request.evaluation.digest:
+        # The workers open it by its folder.
+        raise EdgeSegError(
+            f"evaluation set '{request.evaluation.name}' is a part of a frame set: write the "
+            "part to a folder of its own (FrameSetWriter) and name that"
+        )
+    if request.evaluation.classes.names != request.model.classes.names:
+        raise EdgeSegError(
+            f"evaluation set '{request.evaluation.name}' labels "
+            f"{', '.join(request.evaluation.classes.names)}, but the model has "
+            f"{', '.join(request.model.classes.names)}: name a set of the model's classes"
+        )
+    if not any(precision != "float32" for _, precision in entrants(request)):
+        raise EdgeSegError(
+            f"{', '.join(request.engines)} only competes as a float baseline, nothing would be "
+            "packed: name an engine with an int8 way, or leave --engine at auto"
+        )
+    require_writable(request.output)
+
+
+def entrants(request: Request) -> list[tuple[str, str]]:
+    """Return (engine, precision) of all who compete: the float baselines first."""
+    known = {name: engines.find(name) for name in request.target.engines}
+    baselines = [(name, "float32") for name in known if "float32" in known[name].variants]
+    wanted = request.engines or tuple(known)
+    return baselines + [
+        (name, precision)
+        for name in known
+        if name in wanted
+        for precision in known[name].variants
+        if precision != "float32"
+    ]
+
+
+class StepRecord(msgspec.Struct, frozen=True):
+    """One step and how long it took."""
+
+    name: str
+    seconds: float
+
+
+class Record(msgspec.Struct, frozen=True):
+    """The result as JSON: schema ``edge-seg/pack-1``."""
+
+    schema: str
+    bundle: str
+    digest: str
+    model: str
+    target: str
+    winner: str | None
+    gate: Gate
+    candidates: list[Candidate]
+    steps: list[StepRecord]
+    machine: Machine | None
+
+
+def record(result: Result) -> Record:
+    """Return what ``edge-seg pack --json`` writes."""
+    manifest = result.manifest
+    assert manifest.gate is not None
+    return Record(
+        schema="edge-seg/pack-1",
+        bundle=str(result.path),
+        digest=result.digest,
+        model=manifest.model.name,
+        target=manifest.target,
+        winner=manifest.winner if result.held else None,
+        gate=manifest.gate,
+        candidates=manifest.candidates,
+        steps=[StepRecord(name, seconds) for name, seconds in result.steps],
+        machine=manifest.machine,
+    )
