@@ -1,6 +1,6 @@
 """Measurements behind the README's numbers: commands, not tests, as they need a quiet machine.
 
-    python -m benchmarks pipelines     # the bundle against each engine's usual pipeline
+    python -m benchmarks pipelines     # each bundle and its tournament against the usual pipelines
     python -m benchmarks photographs FOLDER   # accuracy on labelled photographs, per source
     python -m benchmarks footprint     # import time, memory of a run, time of a pack
     python -m benchmarks pictures      # the README's picture

@@ -108,7 +108,7 @@ def pictures(
 def _compare(model: str, frames: int) -> dict:
     with ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        bundle = _pack(model, place)
+        bundle = _pack(model, place, "--json", str(RESULTS / f"pack-{model}.json"))
         arguments = {"edge-seg bundle": ("bundle", str(bundle))}
         arguments |= {name: ("peer", name) for name in PEERS}
         entrants = {}
@@ -163,9 +163,9 @@ def _print(model: str, result: dict) -> None:
         console.print(f"{key}: {result[key]:.2f}")
 
 
-def _pack(model: str, folder: Path) -> Path:
+def _pack(model: str, folder: Path, *options: str) -> Path:
     bundle = folder / f"{model}.edgeseg"
-    subprocess.run(_pack_command(model, bundle), check=True)
+    subprocess.run([*_pack_command(model, bundle), *options], check=True)
     return bundle
 
 

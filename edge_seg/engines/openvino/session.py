@@ -89,10 +89,7 @@ def _with_resize(core: openvino.Core, model: openvino.Model, frame: Frame) -> op
     source = steps.input()
     source.tensor().set_shape([1, *frame.shape]).set_layout(openvino.Layout("NHWC"))
     source.model().set_layout(openvino.Layout("NHWC"))
-    # The resize interpolates in float; rounding back to uint8 is what OpenCV's does too.
-    source.preprocess().convert_element_type(openvino.Type.f32)
     source.preprocess().resize(ResizeAlgorithm.RESIZE_LINEAR)
-    source.preprocess().convert_element_type(openvino.Type.u8)
     return steps.build()
 
 
