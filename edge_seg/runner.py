@@ -59,6 +59,10 @@ def run(
     count = 0
     with _overlays(source, out) as show:
         for name, frame in track(islice(source, limit), "segmenting", limit or source.count or 0):
+            if not count:
+                segmenter(
+                    frame
+                )  # the first run of an engine allocates; it is not what a frame costs
             mask = segmenter(frame)
             if len(timings) < RECENT:
                 timings.append(segmenter.timings)

@@ -6,10 +6,11 @@ import importlib
 import importlib.util
 import os
 import sys
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
+import edge_seg
 from edge_seg.errors import EdgeSegError
 
 COMMANDS = (
@@ -41,6 +42,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=True,
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"edge-seg {edge_seg.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Quantize a segmentation model, prove it on its own runtime, run it on the edge."""
 
 
 def _register() -> None:

@@ -78,7 +78,8 @@ def benchmark_table(benchmark: Benchmark) -> Table:
 
 def number(value: float | None, digits: int = 2) -> str:
     """Return a figure, or a dash where there is none."""
-    return "-" if value is None else f"{value:.{digits}f}"
+    # Adding zero takes the sign off a rounded -0.00.
+    return "-" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"
 
 
 def _floats(row: Candidate) -> str:

@@ -170,6 +170,8 @@ def _in_eval_mode(program: Any) -> Any:
                 "the program was exported in training mode: call model.eval() before torch.export"
             )
     module = program.module()
-    # An exported module refuses .eval(): its mode was fixed at export, and eval was checked above.
+    # An exported module refuses .eval() and .train(), which ONNX export calls: its mode was fixed
+    # at export, and that it is eval was checked above.
     module.eval = lambda: module
+    module.train = lambda mode=True: module
     return module

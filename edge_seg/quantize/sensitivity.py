@@ -26,6 +26,11 @@ from edge_seg.quantize.qdq import quantize_one_layer
 from edge_seg.quantize.recipe import Recipe
 
 
+LIMIT_DB = 200.0
+"""Float32 itself has about 150 dB; a layer beyond that (or without noise) counts as this, as
+JSON has no infinity."""
+
+
 @dataclass(frozen=True)
 class LayerNoise:
     """A layer's name and the SQNR of the logits, in dB, when it alone is quantized."""
@@ -42,7 +47,8 @@ def layer_sensitivity(
     rows = []
     for layer in track(recipe.layers, "measuring layers", len(recipe.layers)):
         alone = quantize_one_layer(graph, recipe, layer)
-        rows.append(LayerNoise(layer, sqnr_db(reference, simulate(alone, frames))))
+        noise = sqnr_db(reference, simulate(alone, frames))
+        rows.append(LayerNoise(layer, min(max(noise, -LIMIT_DB), LIMIT_DB)))
     return sorted(rows, key=lambda row: row.sqnr_db)
 
 

@@ -61,7 +61,8 @@ def number(value: float | None, digits: int = 2) -> str:
     """Return a metric as text with a true minus sign; a dash where it was not measured."""
     if not known(value):
         return ABSENT
-    return f"{value:.{digits}f}".replace("-", "\u2212")
+    # Adding zero takes the sign off a rounded -0.00.
+    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "\u2212")
 
 
 def colour(rgb: tuple[int, int, int]) -> str:
