@@ -25,7 +25,6 @@ from edge_seg.quantize.float_graph import FRAME, LOGITS
 from edge_seg.quantize.qdq import quantize_one_layer
 from edge_seg.quantize.recipe import Recipe
 
-
 LIMIT_DB = 200.0
 """Float32 itself has about 150 dB; a layer beyond that (or without noise) counts as this, as
 JSON has no infinity."""
