@@ -235,6 +235,7 @@ def test_exported_program_says_the_same(tmp_path: Path) -> None:
     model = registry.load(str(exported(tmp_path / "m.pt2")))
     image = torch.rand(1, 3, 64, 96)
     assert model.module is not None
+    assert model.module.train(False) is model.module  # ONNX export calls it
     torch.testing.assert_close(model.module(image), small_unet()(image))
     assert (model.input.height, model.input.width, model.classes) == (64, 96, LANE)
     with pytest.raises(EdgeSegError, match="was exported for 64x96, not 32x32"):

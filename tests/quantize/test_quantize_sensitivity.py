@@ -22,6 +22,18 @@ def test_sqnr_by_hand() -> None:
     assert sqnr_db(np.zeros(2, np.float32), signal) == -math.inf
 
 
+def test_a_layer_without_noise_is_finite_so_that_json_can_keep_it() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU(), nn.Conv2d(3, 3, 1))
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+    model = model_of(network, InputSpec(8, 8))
+    graph, frame = float_graph(model), noise_frame(8, 8)
+    rows = layer_sensitivity(graph, recipe_for(graph, [frame]), [frame])
+    assert rows
+    assert all(math.isfinite(row.sqnr_db) for row in rows)
+
+
 def test_the_simulation_of_the_float_graph_is_the_module(tiny_model: Model) -> None:
     frames = [noise_frame(tiny_model.input.height, tiny_model.input.width, s) for s in (0, 1)]
     found = simulate(float_graph(tiny_model), frames)
