@@ -72,7 +72,7 @@ def _open(path: Path, trust: bool) -> Bundle:
 def _entrant(
     other: str, first: Bundle, model: Path, threads: int | None, trust: bool
 ) -> tuple[str, Bundle, Job]:
-    if Path(other).is_file():
+    if Path(other).exists() or Path(other).suffix == ".edgeseg":
         opened = _open(Path(other), trust)
         return Path(other).name, opened, _job(opened, model, threads)
     engine = engines.find(other)

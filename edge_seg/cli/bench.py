@@ -9,7 +9,7 @@ import typer
 
 
 def command(
-    bundle: Annotated[Path, typer.Argument(help="A packed .edgeseg file.")],
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A packed .edgeseg file.")],
     vs: Annotated[
         list[str] | None,
         typer.Option(help="Another bundle, or an engine that reads the same file; repeatable."),

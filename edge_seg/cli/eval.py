@@ -9,7 +9,7 @@ import typer
 
 
 def command(
-    bundle: Annotated[Path, typer.Argument(help="A packed .edgeseg file.")],
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A packed .edgeseg file.")],
     frames: Annotated[str, typer.Argument(metavar="SET", help="A frame set with masks.")],
     tolerance: Annotated[
         float, typer.Option(min=0, help="Pixels that boundaries may be apart and still match.")

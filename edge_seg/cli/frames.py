@@ -10,7 +10,10 @@ import typer
 from edge_seg.cli import console
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from edge_seg.frames import FrameSet
+    from edge_seg.frames.check import Finding
 
 app = typer.Typer(help="Frame sets: import, render, check, show.", no_args_is_help=True)
 
@@ -24,21 +27,15 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machine
 def check(frames: SetArgument, json: JsonOption = False) -> None:
     """Look for what makes a set bad to calibrate or measure on; exit 2 where it is unusable."""
     import msgspec
-    from rich import print as show
 
     from edge_seg.frames import FrameSet
-    from edge_seg.frames.check import check as check_frames
 
     opened = FrameSet.open(frames)
-    with console.counted("checking") as step:
-        findings = check_frames(opened, step)
+    findings = _findings(opened)
     if json:
         print(msgspec.json.encode({"name": opened.name, "findings": findings}).decode())
     else:
-        for finding in findings:
-            colour = "red" if finding.level == "error" else "yellow"
-            show(f"[{colour}]{finding.level}[/] {finding.code}: ", end="")
-            print(finding.message)
+        _print_findings(findings, console.output)
         print(f"{opened.name}: {len(opened)} frames, {len(findings)} findings")
     if any(finding.level == "error" for finding in findings):
         raise typer.Exit(2)
@@ -46,7 +43,9 @@ def check(frames: SetArgument, json: JsonOption = False) -> None:
 
 @app.command("import")
 def import_(
-    folder: Annotated[Path, typer.Argument(help="index.csv, or images/ and masks/, or images.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="index.csv, or images/ and masks/, or images.")
+    ],
     out: OutArgument,
     name: NameOption = None,
     kind: Annotated[
@@ -77,12 +76,14 @@ def import_(
             limit=limit,
             progress=step,
         )
+    # A folder's masks can be of any kind: say at once where they do not fit our classes.
+    _print_findings(_findings(made), console.errors)
     _show(made, json)
 
 
 @app.command("import-video")
 def import_video_(
-    video: Annotated[Path, typer.Argument(help="A video file.")],
+    video: Annotated[Path, typer.Argument(metavar="VIDEO", help="A video file.")],
     out: OutArgument,
     name: NameOption = None,
     licence: Annotated[str, typer.Option(help="The terms the frames come under.")] = "unknown",
@@ -141,6 +142,20 @@ def info(frames: SetArgument, json: JsonOption = False) -> None:
     from edge_seg.frames import FrameSet
 
     _show(FrameSet.open(frames), json)
+
+
+def _findings(frames: FrameSet) -> list[Finding]:
+    from edge_seg.frames.check import check as check_frames
+
+    with console.counted("checking") as step:
+        return check_frames(frames, step)
+
+
+def _print_findings(findings: list[Finding], where: Console) -> None:
+    for finding in findings:
+        colour = "red" if finding.level == "error" else "yellow"
+        where.print(f"[{colour}]{finding.level}[/] {finding.code}: ", end="")
+        where.print(finding.message, markup=False, soft_wrap=True)
 
 
 def _show(frames: FrameSet, json: bool) -> None:

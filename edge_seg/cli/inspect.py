@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def command(
-    bundle: Annotated[Path, typer.Argument(help="The .edgeseg file.")],
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The .edgeseg file.")],
     json: Annotated[bool, typer.Option("--json", help="Print the manifest as JSON.")] = False,
     report: Annotated[
         Path | None, typer.Option(help="Write the bundle's HTML report to this file.")

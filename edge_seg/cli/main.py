@@ -41,6 +41,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
@@ -75,7 +76,7 @@ _register()
 
 
 def main() -> None:
-    """Run the command line: exit 0 done, 1 our fault, 2 bad input, 3 gate missed."""
+    """Run the command line: exit 0 done, 1 our fault, 2 bad input, 3 gate missed, 130 Ctrl-C."""
     try:
         app()
     except EdgeSegError as error:

@@ -60,24 +60,32 @@ def command(
     ] = None,
 ) -> None:
     """Quantize a model for a target and pack the fastest engine that holds the accuracy gate."""
-    from edge_seg.bundle.manifest import Gate
     from edge_seg.bundle.signature import load_private_key
     from edge_seg.cli import console
     from edge_seg.cli.options import parse_classes, parse_size, parse_triple
-    from edge_seg.cli.tables import tournament_table
     from edge_seg.errors import GateMissedError
     from edge_seg.files import require_writable
     from edge_seg.frames import FrameSet
     from edge_seg.models import registry
-    from edge_seg.packer import Request, pack, record
+    from edge_seg.packing.request import check_names
     from edge_seg.steps import Steps
     from edge_seg.target import find
 
-    if json:
-        require_writable(json)
-    steps = Steps(console.tell, console.track)
+    # What is quick to refuse comes first: loading a model takes seconds.
     kind = find(target)
+    engines = () if engine == "auto" else tuple(engine.replace(" ", "").split(","))
+    check_names(kind, engines, method)
+    registry.check_name(model)
+    for goal in filter(None, (json, out)):
+        require_writable(goal)
     key = load_private_key(sign) if sign else None
+    calibration_set, evaluation_set = FrameSet.open(calibration), FrameSet.open(evaluation)
+
+    from edge_seg.bundle.manifest import Gate
+    from edge_seg.cli.tables import tournament_table
+    from edge_seg.packer import Request, pack, record
+
+    steps = Steps(console.tell, console.track)
     with steps("load") as step:
         loaded = registry.load(
             model,
@@ -91,10 +99,10 @@ def command(
     request = Request(
         model=loaded,
         target=kind,
-        calibration=FrameSet.open(calibration),
-        evaluation=FrameSet.open(evaluation),
+        calibration=calibration_set,
+        evaluation=evaluation_set,
         output=out or Path(f"{loaded.name}-{kind.name}.edgeseg"),
-        engines=() if engine == "auto" else tuple(engine.replace(" ", "").split(",")),
+        engines=engines,
         gate=Gate(max_drop, max_class_drop),
         method=method,
         threads=threads,

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from edge_seg.runner import RunSummary
+
 
 def command(
-    bundle: Annotated[Path, typer.Argument(help="A packed .edgeseg file.")],
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A packed .edgeseg file.")],
     source: Annotated[
-        str, typer.Argument(help="Image, folder, video, frame set, or camera (0, camera:0).")
+        str,
+        typer.Argument(
+            metavar="SOURCE", help="Image, folder, video, frame set, or camera (0, camera:0)."
+        ),
     ],
     out: Annotated[
         Path, typer.Option("-o", "--output", help="Folder for masks and overlays.")
@@ -28,6 +34,7 @@ def command(
 ) -> None:
     """Segment frames: OUT/NAME.png holds class ids, OUT/NAME.overlay.jpg (or .mp4) shows them."""
     from edge_seg.cli import console
+    from edge_seg.errors import EdgeSegError
     from edge_seg.frames.sources import open_source
     from edge_seg.runner import run
     from edge_seg.segmenter import Segmenter
@@ -37,7 +44,18 @@ def command(
         summary = run(segmenter, frames, out, overlay, limit, console.track)
     if json:
         console.print_json(summary)
-        return
+    else:
+        _tell(summary, out)
+    if summary.unreadable:
+        raise EdgeSegError(
+            f"{len(summary.unreadable)} of {frames.count} files could not be read, "
+            "the others are done: " + "; ".join(summary.unreadable)
+        )
+
+
+def _tell(summary: RunSummary, out: Path) -> None:
+    from edge_seg.cli import console
+
     total = summary.stages["total"]
     console.output.print(
         f"{summary.frames} frames, {total.p50_ms:.1f} ms a frame (p99 {total.p99_ms:.1f}), "

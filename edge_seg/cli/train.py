@@ -38,9 +38,9 @@ def command(
         bool, typer.Option(help="Compute in bfloat16: faster where the CPU has AMX.")
     ] = False,
     resume: Annotated[bool, typer.Option(help="Go on with an unfinished training.")] = False,
-    threads: Annotated[int, typer.Option(help="Threads for torch; 0: its own choice.")] = 0,
+    threads: Annotated[int, typer.Option(min=0, help="Threads for torch; 0: its own choice.")] = 0,
     checkpoint_seconds: Annotated[
-        float, typer.Option(help="A kill loses at most about this much.")
+        float, typer.Option(min=0, help="A kill loses at most about this much.")
     ] = 60.0,
 ) -> None:
     """Train a model; beside the weights go a history (JSON) and its curves (PNG)."""

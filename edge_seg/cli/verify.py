@@ -9,7 +9,7 @@ import typer
 
 
 def command(
-    bundle: Annotated[Path, typer.Argument(help="The .edgeseg file.")],
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The .edgeseg file.")],
     key: Annotated[
         Path | None, typer.Option(help="Maker's public key (PEM); unsigned is then a fault.")
     ] = None,
@@ -23,21 +23,26 @@ def command(
 ) -> None:
     """Check that a bundle is whole, who made it, and that it gives its golden masks here."""
     from edge_seg.bundle.archive import open_bundle
+    from edge_seg.bundle.errors import BundleError
     from edge_seg.bundle.verification import verify_bundle
+    from edge_seg.cli import console
 
-    opened = open_bundle(bundle)
-    if skip_golden:
-        result = verify_bundle(opened, key)
-    else:
-        from edge_seg.segmenter import Segmenter
+    try:
+        opened = open_bundle(bundle)
+        if skip_golden:
+            result = verify_bundle(opened, key)
+        else:
+            from edge_seg.segmenter import Segmenter
 
-        with Segmenter(opened, trust=trust) as segmenter:
-            result = verify_bundle(opened, key, segmenter)
+            with Segmenter(opened, trust=trust) as segmenter:
+                result = verify_bundle(opened, key, segmenter)
+    except BundleError as error:
+        if json:  # a script that verifies wants the verdict most when it is bad
+            console.print_json({"bundle": str(bundle), "ok": False, "faults": [str(error)]})
+        raise
 
     if json:
-        import msgspec
-
-        print(msgspec.json.encode(result).decode())
+        console.print_json(result)
     else:
         print(f"digests    {result.files} files, {result.size_bytes} bytes, as packed")
         print(f"signature  {result.signature.state} {result.signature.fingerprint or ''}".rstrip())
@@ -47,6 +52,4 @@ def command(
                 f"worst {result.golden.agreement_min:.2f} % of pixels equal"
             )
     if not result.ok:
-        from edge_seg.bundle.errors import BundleError
-
         raise BundleError("; ".join(result.faults))

@@ -11,6 +11,7 @@ dropped, 16-bit samples keep their high byte, CMYK is converted, EXIF orientatio
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,9 @@ import numpy as np
 from edge_seg.errors import EdgeSegError
 from edge_seg.frames.headers import Header, read_header
 from edge_seg.preprocess import Frame, Mask
+
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+"""FFmpeg's AV_LOG_QUIET, read by OpenCV when it opens its first video: our errors say it."""
 
 MAX_PIXELS = 64_000_000
 """Frames above 64 megapixels are refused: no camera on a device gives them, and decoding one

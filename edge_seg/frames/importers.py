@@ -132,6 +132,8 @@ def import_video(
     if every < 1 or (max_frames is not None and max_frames < 1):
         raise EdgeSegError("--every and --max-frames count frames: both must be 1 or more")
     out = Path(out)
+    if Path(video).is_dir():
+        raise EdgeSegError(f"{video} is a folder: import its images with `edge-seg frames import`")
     source = open_source(video)
     if not isinstance(source, VideoSource):
         raise EdgeSegError(f"{video} is no video: import images with `edge-seg frames import`")
@@ -169,7 +171,11 @@ def parse_mask_map(options: Iterable[str]) -> dict[int, int]:
 
 def _find(folder: Path, kind: str | None, source: str | None) -> list[_Item]:
     if not folder.is_dir():
-        raise EdgeSegError(f"no such folder: {folder}")
+        raise EdgeSegError(
+            f"{folder} is a file: name the folder that it is in"
+            if folder.exists()
+            else f"no such folder: {folder}"
+        )
     index = folder / "index.csv"
     if index.exists():
         return _select(_read_index(index), index, kind, source)

@@ -40,6 +40,8 @@ class Source(Protocol):
     """Whether frames follow each other in time (video, camera), so that a video shows them best."""
     fps: float | None
     """Frames per second of a stream that says so."""
+    unreadable: list[str]
+    """What was wrong with each file that the last iteration left out; it holds up no other."""
 
     def __iter__(self) -> Iterator[tuple[str, Frame]]:
         """Yield (name, frame); a name occurs once, and is fit for a file name."""
@@ -57,12 +59,21 @@ class ImageSource:
         self.paths = paths
         self.count: int | None = len(paths)
         self.skipped = skipped
+        self.unreadable: list[str] = []
 
     def __iter__(self) -> Iterator[tuple[str, Frame]]:
+        self.unreadable = []
         stems = Counter(path.stem for path in self.paths)
         for path in self.paths:
+            try:
+                frame = read_image(path)
+            except EdgeSegError as error:
+                if len(self.paths) == 1:
+                    raise
+                self.unreadable.append(str(error))
+                continue
             # a.jpg beside a.png: the stem alone would name two frames alike.
-            yield path.stem if stems[path.stem] == 1 else path.name, read_image(path)
+            yield path.stem if stems[path.stem] == 1 else path.name, frame
 
 
 class FrameSetSource:
@@ -74,6 +85,7 @@ class FrameSetSource:
     def __init__(self, frames: FrameSet) -> None:
         self.name = frames.name
         self.frames = frames
+        self.unreadable: list[str] = []
         self.count: int | None = len(frames)
 
     def __iter__(self) -> Iterator[tuple[str, Frame]]:
@@ -92,6 +104,7 @@ class VideoSource:
 
     def __init__(self, name: str, address: str | int) -> None:
         self.name = name
+        self.unreadable: list[str] = []
         self._address = address
         capture = self._open()
         fps, count = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)

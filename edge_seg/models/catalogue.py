@@ -6,10 +6,13 @@ for entry in catalogue():
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 
+from edge_seg.cache import Cache
+from edge_seg.files import sha256_file
 from edge_seg.models import registry
-from edge_seg.models.count import count
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -31,7 +34,20 @@ def catalogue() -> list[Entry]:
 
 
 def _entry(name: str) -> Entry:
+    """Return what is known of a model, or load and count it: that takes torch and seconds."""
     path = registry.WEIGHTS / f"{name}.safetensors"
+    cache, key = Cache(), ("catalogue", name, sha256_file(path) if path.exists() else "")
+    known = cache.get(*key)
+    if known is not None:
+        return msgspec.json.decode(known, type=Entry)
+    made = _counted(name, path)
+    cache.put(msgspec.json.encode(made), *key)
+    return made
+
+
+def _counted(name: str, path: Path) -> Entry:
+    from edge_seg.models.count import count
+
     shipped = path.exists()
     model = registry.load(name, weights=None if shipped else registry.RANDOM)
     size = count(model)

@@ -141,8 +141,10 @@ def build(config: DeepLabConfig) -> DeepLab:
 
 
 def _transformers() -> Any:
-    """Import transformers, whose annotations do not describe what it accepts."""
-    return importlib.import_module("transformers")
+    """Import transformers, whose annotations do not describe what it accepts, without its bars."""
+    transformers: Any = importlib.import_module("transformers")
+    transformers.utils.logging.disable_progress_bar()
+    return transformers
 
 
 class Pretrained(msgspec.Struct, frozen=True):

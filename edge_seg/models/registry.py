@@ -65,6 +65,23 @@ def names() -> list[str]:
     return sorted(_ARCHITECTURES)
 
 
+def check_name(name: str) -> None:
+    """Refuse, without torch, what `load` would not know; raises `EdgeSegError`."""
+    if name in _ARCHITECTURES or ":" in name:
+        return
+    path = Path(name)
+    if path.suffix in (".onnx", ".pt2"):
+        if not path.is_file():
+            raise EdgeSegError(f"no such model file: {path}")
+    elif path.suffix in (".pt", ".pth", ".ckpt", ".bin", ".safetensors"):
+        raise EdgeSegError(
+            f"{path} holds weights without their network: name both, "
+            f"--model package.module:factory --weights {path}"
+        )
+    else:
+        raise EdgeSegError(f"unknown model '{name}': {closest(name, names())}")
+
+
 def architecture(name: str) -> Architecture:
     """Return the architecture of that name; an unknown name raises `EdgeSegError`."""
     if name not in _ARCHITECTURES:
@@ -88,6 +105,8 @@ def load(
     none. ``classes`` must have as many names as the model has outputs. ``mean`` and ``std`` are
     per RGB channel of a 0..1 frame. Raises `EdgeSegError` where anything does not fit.
     """
+    check_name(name)
+
     from edge_seg.models import exported, onnx_file, user
     from edge_seg.models.trial import check_output
 

@@ -57,17 +57,21 @@ class Result:
     message: str
 
 
+def check_names(target: Target, wanted: Sequence[str], method: str) -> None:
+    """Refuse an engine or a method that there is not: known before the model is loaded."""
+    if method not in METHODS:
+        raise EdgeSegError(f"unknown method '{method}': {closest(method, METHODS)}")
+    for name in wanted:
+        if name not in target.engines:
+            raise EdgeSegError(
+                f"engine '{name}' does not compete on {target.name}: "
+                f"{closest(name, target.engines)}"
+            )
+
+
 def check(request: Request) -> None:
     """Refuse what would only fail after minutes of work."""
-    if request.method not in METHODS:
-        raise EdgeSegError(f"unknown method '{request.method}': {closest(request.method, METHODS)}")
-    unknown = set(request.engines) - set(request.target.engines)
-    if unknown:
-        name = sorted(unknown)[0]
-        raise EdgeSegError(
-            f"engine '{name}' does not compete on {request.target.name}: "
-            f"{closest(name, request.target.engines)}"
-        )
+    check_names(request.target, request.engines, request.method)
     if not request.evaluation.has_masks:
         raise EdgeSegError(
             f"evaluation set '{request.evaluation.name}' has frames without masks: "

@@ -106,6 +106,12 @@ class ReportData(msgspec.Struct, kw_only=True):
         torch = [c for c in baselines if c.engine.startswith("torch")]
         return next(iter(torch + baselines), None)
 
+    @property
+    def fastest_float(self) -> Candidate | None:
+        """The quickest baseline: what the device would run if nothing were quantized."""
+        measured = [c for c in self.candidates if c.status == "baseline" and known(c.p50_ms)]
+        return min(measured, key=lambda c: c.p50_ms or math.inf, default=None)
+
 
 def label(candidate: Candidate) -> str:
     """Return the name that a candidate goes by in the report."""
@@ -140,18 +146,22 @@ def describe(candidate: Candidate) -> str:
     return ", ".join(facts)
 
 
+def _speed(winner: Candidate, rival: Candidate) -> str:
+    faster = ratio(rival.p50_ms, winner.p50_ms) or 1.0
+    speed = f"{faster:.1f}x faster" if faster >= 1 else f"{1 / faster:.1f}x slower"
+    return f"{speed} than {label(rival)}"
+
+
 def verdict(data: ReportData) -> str:
     """Return the one sentence that the report opens with."""
     winner, reference = data.winner, data.reference
     if winner is None:
         tried = sum(c.status != "baseline" for c in data.candidates)
         return f"Nothing packed: none of {tried} candidates held the gate"
-    facts = []
-    if reference is not None:
-        faster = ratio(reference.p50_ms, winner.p50_ms)
-        if faster is not None:
-            speed = f"{faster:.1f}x faster" if faster >= 1 else f"{1 / faster:.1f}x slower"
-            facts.append(f"{speed} than {label(reference)}")
+    rivals = [data.reference]
+    if data.fastest_float != data.reference:
+        rivals.append(data.fastest_float)
+    facts = [_speed(winner, rival) for rival in rivals if rival and known(rival.p50_ms)]
     if known(winner.drop):
         facts.append(f"mIoU drop {winner.drop:.2f} points")
     smaller = ratio(winner.size_bytes, reference.size_bytes if reference else None)

@@ -67,6 +67,8 @@ def prepare(settings: Settings, output: Path, start: Path | None, threads: int) 
     import cv2
     import torch
 
+    from edge_seg.models import weights_file
+
     settings.check()
     if output.suffix != ".safetensors":
         raise EdgeSegError(f"the weights are a .safetensors file, not {output}")
@@ -79,4 +81,9 @@ def prepare(settings: Settings, output: Path, start: Path | None, threads: int) 
         return settings
     if not start.is_file():
         raise EdgeSegError(f"cannot start from {start}: there is no such file")
-    return msgspec.structs.replace(settings, start=sha256_file(start))
+    header = weights_file.read(start).header
+    return msgspec.structs.replace(
+        settings,
+        start=sha256_file(start),
+        start_trained_on=header.trained_on if header else start.name,
+    )

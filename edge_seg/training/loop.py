@@ -224,15 +224,14 @@ def write_weights(state: State, frames: FrameSet, output: Path) -> None:
     """Write the averaged weights as a weights file that `registry.load` reads."""
     settings = state.settings
     config = states.config_of(settings, len(frames.classes), settings.height, settings.width)
+    own = f"{len(frames)} frames of {frames.name}, {state.step} steps, seed {settings.seed}"
     header = Header(
         schema=SCHEMA,
         architecture=settings.model,
         config=msgspec.to_builtins(config),
         classes=frames.classes,
         input=InputSpec(settings.height, settings.width),
-        trained_on=(
-            f"{len(frames)} frames of {frames.name}, {state.step} steps, seed {settings.seed}"
-        ),
+        trained_on="; then ".join(filter(None, [settings.start_trained_on, own])),
     )
     save(output, header, state.average.state_dict())
 

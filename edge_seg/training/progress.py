@@ -35,6 +35,8 @@ def watch(steps: int) -> Iterator[Report]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[state]}"),
         console=console,
+        transient=True,
+        disable=not console.is_terminal,
     )
     with bar:
         task = bar.add_task("training", total=steps, state="")
@@ -42,7 +44,7 @@ def watch(steps: int) -> Iterator[Report]:
         def report(record: Record) -> None:
             text = describe(record)
             bar.update(task, completed=record.step, state=text)
-            if record.val_iou is not None:
+            if record.val_iou is not None and record.step < steps:  # the last one is the result
                 console.print(f"step {record.step}  {text}", highlight=False)
 
         yield report

@@ -5,6 +5,7 @@ Settings(model="lane-unet", steps=2000, batch=8)
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgspec
@@ -43,6 +44,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scales: tuple[float, float] = (0.7, 1.6)
     start: str = ""
     """SHA-256 of the weights the training starts from; empty: random weights."""
+    start_trained_on: str = ""
+    """What those weights were trained on, as their file says."""
     frames: str = ""
     """Digest of the frame set; empty until the training knows it."""
 
@@ -53,8 +56,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.loss not in LOSSES:
             raise EdgeSegError(f"unknown loss '{self.loss}': {closest(self.loss, LOSSES)}")
         for name in ("steps", "batch", "lr", "height", "width", "crop_height", "crop_width"):
-            if getattr(self, name) <= 0:
-                raise EdgeSegError(f"--{name.replace('_', '-')} must be above 0")
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise EdgeSegError(f"{name.replace('_', ' ')} must be above 0, not {value}")
+        if not all(math.isfinite(weight) and weight >= 0 for weight in self.class_weights):
+            raise EdgeSegError(f"class weights are 0 or above: {self.class_weights}")
         if not 0 <= self.altered <= 1:
             raise EdgeSegError(f"--altered is a share in 0..1, not {self.altered}")
         if not 0.1 <= self.scales[0] <= self.scales[1] <= 10:

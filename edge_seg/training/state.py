@@ -20,7 +20,7 @@ import msgspec
 import torch
 from torch import nn
 
-from edge_seg.errors import EdgeSegError
+from edge_seg.errors import EdgeSegError, closest
 from edge_seg.files import write_bytes
 from edge_seg.models import weights_file
 from edge_seg.models.registry import architecture
@@ -70,10 +70,14 @@ def config_of(settings: Settings, classes: int, height: int, width: int) -> Any:
     """Return the network's configuration for a size; a wrong option raises `EdgeSegError`."""
     known = architecture(settings.model)
     values = {**settings.options, "classes": classes, "height": height, "width": width}
+    names = [field.name for field in msgspec.structs.fields(known.config)]
+    for name in settings.options:
+        if name not in names:
+            raise EdgeSegError(f"{settings.model} has no option '{name}': {closest(name, names)}")
     try:
         return msgspec.convert(values, known.config, strict=False)
     except msgspec.ValidationError as error:
-        raise EdgeSegError(f"{settings.model} has no such option: {error}") from error
+        raise EdgeSegError(f"an option of {settings.model} does not fit: {error}") from error
 
 
 def fresh(settings: Settings, classes: int) -> State:

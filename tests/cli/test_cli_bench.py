@@ -49,6 +49,7 @@ def test_what_it_cannot_compare_with(tiny_bundle: Path, few_frames: FrameSet) ->
     bench = ("bench", tiny_bundle, "--set", few_frames.path, *QUICK)
     assert "did you mean 'openvino'?" in refusal(*bench, "--vs", "openvinoo")
     assert "does not read the bundle's model.onnx" in refusal(*bench, "--vs", "fbgemm")
+    assert "none.edgeseg: no such file" in refusal(*bench, "--vs", "none.edgeseg")
     assert "no such file" in refusal("bench", "none.edgeseg", "--set", few_frames.path)
     assert "did you mean 'lane-mini'?" in refusal("bench", tiny_bundle, "--set", "lane-mimi")
 

@@ -86,7 +86,8 @@ def test_weights_that_are_none(pack: Callable[..., str], tiny_model: Model, tmp_
     assert "cannot read the weights" in pack("--weights", tmp_path / "none.safetensors")
     (tmp_path / "cut.safetensors").write_bytes(b"\0" * 20)
     assert "no whole safetensors file" in pack("--weights", tmp_path / "cut.safetensors")
-    assert "cannot read the model" in pack("--model", tmp_path / "none.onnx")
+    assert "no such model file" in pack("--model", tmp_path / "none.onnx")
+    assert "--model package.module:factory --weights" in pack("--model", tmp_path / "mine.pth")
     assert "there is no such file" in pack(
         "--model", "torch.nn:Identity", "--weights", tmp_path / "none.pth"
     )
@@ -213,6 +214,26 @@ def test_the_wrong_key(tiny_bundle: Path, tmp_path: Path) -> None:
     assert "signed.edgeseg" in done.stderr
     (tmp_path / "no-key.pem").write_text("hello")
     assert "no-key.pem" in refusal("verify", signed, "--key", tmp_path / "no-key.pem")
+
+
+def test_the_verdict_on_a_damaged_bundle_is_json_too(tiny_bundle: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.edgeseg"
+    cut.write_bytes(tiny_bundle.read_bytes()[:-100])
+    done = in_a_process("verify", str(cut), "--json")
+    assert done.returncode == 2
+    verdict = msgspec.json.decode(done.stdout)
+    assert verdict["ok"] is False and verdict["bundle"] == str(cut)
+    assert done.stderr == f"error: {verdict['faults'][0]}\n"
+
+
+def test_a_typo_is_found_before_torch_is_loaded() -> None:
+    """Loading it takes seconds; ``-X importtime`` lists every module that was loaded."""
+    command = [sys.executable, "-X", "importtime", "-m", "edge_seg.cli", "pack"]
+    for typo in ("--model=lane-unt", "--engine=openvno", "--eval=lane-tst", "--method=ptp"):
+        done = subprocess.run([*command, typo], capture_output=True, text=True)
+        assert done.returncode == 2
+        assert done.stderr.splitlines()[-1].startswith("error: ")
+        assert "| torch" not in done.stderr
 
 
 def in_a_process(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -11,7 +11,10 @@ import cv2
 import numpy as np
 import pytest
 from command_line import edge_seg, refusal
+from typer.testing import CliRunner
 
+from edge_seg.cli.main import app
+from edge_seg.errors import EdgeSegError
 from edge_seg.frames import FrameSet
 
 
@@ -93,6 +96,28 @@ def test_sources_that_give_no_frame(tiny_bundle: Path, photo: Path, tmp_path: Pa
         line = refusal("run", tiny_bundle, tmp_path / name, "-o", tmp_path / "out")
         assert words in line, line
         assert not list((tmp_path / "out").glob("*"))
+
+
+def test_one_bad_picture_holds_up_no_other(tiny_bundle: Path, photo: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in ("1.jpg", "3.jpg"):
+        (folder / name).write_bytes(photo.read_bytes())
+    (folder / "2.jpg").write_bytes(b"")
+    result = CliRunner().invoke(
+        app, ["run", str(tiny_bundle), str(folder), "-o", str(tmp_path / "out"), "--json"]
+    )
+    assert json.loads(result.stdout)["frames"] == 2
+    (fault,) = json.loads(result.stdout)["unreadable"]
+    assert fault.startswith(f"{folder / '2.jpg'} is empty")
+    assert isinstance(result.exception, EdgeSegError) and result.exception.exit_code == 2
+    assert str(result.exception) == f"1 of 3 files could not be read, the others are done: {fault}"
+    assert {path.name for path in (tmp_path / "out").glob("?.png")} == {"1.png", "3.png"}
+
+
+def test_places_that_hold_no_masks(tiny_bundle: Path, photo: Path) -> None:
+    assert f"{photo} is a file" in refusal("run", tiny_bundle, photo, "-o", photo)
+    assert "takes no files" in refusal("run", tiny_bundle, photo, "-o", "/proc/masks")
 
 
 def test_a_camera_that_is_not_there(tiny_bundle: Path, tmp_path: Path) -> None:

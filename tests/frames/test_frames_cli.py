@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -51,6 +52,16 @@ def test_import_then_info(street: Path, tmp_path: Path) -> None:
     assert again.stderr.strip().splitlines() == [
         f"error: {tmp_path / 'out'} exists already: remove it or choose another name"
     ]
+
+
+def test_import_says_at_once_where_masks_do_not_fit_the_classes(tmp_path: Path) -> None:
+    image = np.linspace(0, 255, 64 * 64 * 3).reshape(64, 64, 3).astype(np.uint8)
+    for folder, pixels in (("images", image), ("masks", np.full((64, 64), 1, np.uint8))):
+        (tmp_path / "mine" / folder).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / "mine" / folder / "a.png"), pixels)
+    made = edge_seg("import", tmp_path / "mine", tmp_path / "out")
+    assert made.returncode == 0
+    assert "absent-class: no pixel is labelled background, lane_marking" in made.stderr
 
 
 def test_unknown_sets_are_one_line() -> None:

@@ -18,7 +18,7 @@ from torch import nn
 
 from edge_seg.classes import LANE, ClassMap
 from edge_seg.errors import EdgeSegError
-from edge_seg.models import registry, weights_file
+from edge_seg.models import catalogue, registry, weights_file
 from edge_seg.models.weights_file import SCHEMA, Header
 
 TWO = ClassMap(("sky", "ground"), ((0, 0, 0), (9, 9, 9)))
@@ -346,6 +346,13 @@ def test_bad_onnx_files_are_one_line(tmp_path: Path) -> None:
     flat = onnx_file(tmp_path / "flat.onnx", nn.Sequential(nn.Conv2d(3, 3, 1), nn.Flatten()))
     with pytest.raises(EdgeSegError, match=r"not \(N, classes, H, W\)"):
         registry.load(str(flat))
+
+
+def test_the_catalogue_counts_a_model_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    first = catalogue.catalogue()
+    monkeypatch.setattr(registry, "load", None)  # a second load would fail
+    assert catalogue.catalogue() == first
 
 
 def test_models_command_prints_json() -> None:

@@ -17,8 +17,9 @@ from drawn import road_set
 
 from edge_seg.errors import EdgeSegError
 from edge_seg.frames import FrameSet
-from edge_seg.models import registry
+from edge_seg.models import registry, weights_file
 from edge_seg.training import loop, state
+from edge_seg.training.command import prepare
 from edge_seg.training.loop import Pace, learning_rate, train
 from edge_seg.training.settings import Settings, first_difference
 from edge_seg.training.state import Record
@@ -147,6 +148,17 @@ def test_start_from_weights(sets: tuple[FrameSet, FrameSet], tmp_path: Path) -> 
     assert torch.equal(again.network.state_dict()["head.weight"], kept)
 
 
+def test_weights_name_every_training_they_went_through(
+    sets: tuple[FrameSet, FrameSet], tmp_path: Path
+) -> None:
+    train(SMALL, *sets, tmp_path / "a.safetensors")
+    settings = prepare(SMALL, tmp_path / "b.safetensors", tmp_path / "a.safetensors", 0)
+    train(settings, *sets, tmp_path / "b.safetensors", start=tmp_path / "a.safetensors")
+    header = weights_file.read(tmp_path / "b.safetensors").header
+    one = f"12 frames of train, {SMALL.steps} steps, seed {SMALL.seed}"
+    assert header is not None and header.trained_on == f"{one}; then {one}"
+
+
 def test_learning_rate_warms_up_and_falls_to_a_hundredth() -> None:
     settings = Settings(steps=1000, warmup=100, lr=1.0)
     rates = [learning_rate(step, settings) for step in range(1000)]
@@ -162,8 +174,11 @@ def test_learning_rate_warms_up_and_falls_to_a_hundredth() -> None:
     [
         ({"loss": "dise"}, "did you mean 'dice'"),
         ({"model": "lane-net"}, "did you mean 'lane-unet'"),
-        ({"options": {"bass": 3}}, "no such option"),
-        ({"steps": 0}, "--steps must be above 0"),
+        ({"options": {"bass": 3}}, "no option 'bass': did you mean 'base'"),
+        ({"steps": 0}, "steps must be above 0"),
+        ({"lr": float("nan")}, "lr must be above 0, not nan"),
+        ({"class_weights": (1.0, 1.0, float("nan"))}, "class weights are 0 or above"),
+        ({"options": {"base": "x"}}, "an option of lane-unet does not fit"),
         ({"class_weights": (1.0, 2.0)}, "2 class weights for 3 classes"),
     ],
 )
