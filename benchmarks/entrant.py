@@ -10,7 +10,6 @@ import os
 import subprocess
 import sys
 from time import perf_counter
-from types import TracebackType
 
 from edge_seg.frames import FrameSet
 from edge_seg.machine import peak_rss_bytes
@@ -56,12 +55,7 @@ class Entrant:
     def __enter__(self) -> Entrant:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._child.kill()
         self._child.wait()
 

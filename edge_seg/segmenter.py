@@ -13,7 +13,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from time import perf_counter
-from types import TracebackType
 
 import msgspec
 import numpy as np
@@ -119,12 +118,7 @@ class Segmenter:
     def __enter__(self) -> Segmenter:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def _open_pipeline(self) -> Pipeline:
