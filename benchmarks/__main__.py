@@ -105,6 +105,14 @@ def pictures(
     console.print(f"kept as {out}")
 
 
+@app.command()
+def readme(path: Annotated[Path, typer.Argument()] = Path("README.md")) -> None:
+    """Put the figures of the results into the README's tables."""
+    from benchmarks.readme import filled
+
+    write_bytes(path, filled(path.read_text(), RESULTS).encode())
+
+
 def _compare(model: str, frames: int) -> dict:
     with ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory()))

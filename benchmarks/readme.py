@@ -1,0 +1,127 @@
+"""The README's tables, from the JSON files of `benchmarks/results`.
+
+    Path("README.md").write_text(filled(readme, RESULTS))
+
+Each table stands between ``<!-- NAME -->`` and ``<!-- end -->``; nobody copies a number by hand.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+UNET, DEEPLAB = "lane-unet", "deeplabv3plus-mobilenetv2"
+OURS = "edge-seg bundle"
+_PLACE = re.compile(r"(<!-- (?P<name>[a-z0-9-]+) -->\n).*?(\n<!-- end -->)", re.DOTALL)
+
+Record = dict[str, Any]
+
+
+def filled(readme: str, results: Path) -> str:
+    """Return the text with every table made anew; an unknown name raises `KeyError`."""
+    records = {path.stem: json.loads(path.read_text()) for path in results.glob("*.json")}
+    made = {
+        f"tournament-{UNET}": _tournament(records[f"pack-{UNET}"]),
+        f"tournament-{DEEPLAB}": _tournament(records[f"pack-{DEEPLAB}"]),
+        "pipelines": _pipelines(records["x86-pipelines"]),
+        "lane-test": _lane_test(records),
+        "photographs": _photographs(records["photographs"]["models"]),
+        "footprint": _footprint(records["footprint"]),
+    }
+    return _PLACE.sub(lambda m: f"{m[1]}\n{made[m['name']]}\n{m[3]}", readme)
+
+
+def _table(heads: list[str], rows: list[list[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _figure(value: float | None, digits: int = 1) -> str:
+    return "–" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"  # no -0.0
+
+
+def _machine(record: Record) -> str:
+    machine = record["machine"]
+    return f"{machine['cpu']}, {machine['cores']} cores, {', '.join(machine['isa'])}"
+
+
+def _tournament(pack: Record) -> str:
+    heads = ["engine", "precision", "", "mIoU, %", "drop, points", "p50, ms", "p99, ms", "MB"]
+    rows = []
+    for row in pack["candidates"]:
+        bold = "**" if row["status"] == "winner" else ""
+        why = f": {row['reason']}" if row["reason"] else ""
+        cells = [f"{bold}{row['engine']}{bold}", row["precision"], f"{bold}{row['status']}{bold}"]
+        cells[2] += why
+        cells += [_figure(row["miou"], 2), _figure(row["drop"], 2)]
+        cells += [_figure(row["p50_ms"]), _figure(row["p99_ms"])]
+        for name, digits in (("size_bytes", 2), ("peak_rss_bytes", 0)):
+            cells.append(_figure(row[name] and row[name] / 1e6, digits))
+        rows.append(cells)
+    return _table([*heads, "peak RSS, MB"], rows) + f"\n\nOn {_machine(pack)}."
+
+
+def _pipelines(record: Record) -> str:
+    models = [record["models"][name] for name in (UNET, DEEPLAB)]
+    rows = []
+    for name in models[0]["entrants"]:
+        bold = "**" if name == OURS else ""
+        cells = [f"{bold}{name}{bold}"]
+        for model in models:
+            row = model["entrants"][name]
+            cells += [_figure(row["p50_ms"]), _figure(row["times_slower_than_bundle"], 2)]
+        rows.append(cells)
+    heads = ["", f"{UNET}, ms", "times the bundle", f"{DEEPLAB}, ms", "times the bundle"]
+    unet, deeplab = (_figure(model["share_outside_engine_percent"]) for model in models)
+    return (
+        f"{_table(heads, rows)}\n\nMedians, on {_machine(record)}. Outside the engine (resize, "
+        f"copies, mask resize) the bundle spends {unet} % of a frame for {UNET} and {deeplab} % "
+        "for DeepLab."
+    )
+
+
+def _lane_test(records: dict[str, Record]) -> str:
+    rows = []
+    for name in (UNET, DEEPLAB):
+        for row in records[f"pack-{name}"]["candidates"]:
+            if (row["engine"], row["precision"]) == ("torch", "float32") or row[
+                "status"
+            ] == "winner":
+                classes = ("background", "road", "lane_marking")
+                figures = [row["miou"], *(row["iou"][label] for label in classes)]
+                cells = [name, f"{row['engine']} {row['precision']}"]
+                rows.append(cells + [_figure(value, 2) for value in figures])
+    return _table(["model", "", "mIoU, %", "background", "road", "lane marking"], rows)
+
+
+def _photographs(models: Record) -> str:
+    rows = []
+    for unet, deeplab in zip(models[UNET], models[DEEPLAB], strict=True):
+        cells = [f"{unet['source']} ({unet['kind']})", str(unet["frames"])]
+        cells += [_scores(row[kind]) for row in (unet, deeplab) for kind in ("float", "int8")]
+        rows.append(cells)
+    kinds = [f"{name} {kind}" for name in (UNET, "DeepLab") for kind in ("float", "int8")]
+    return _table(["source", "frames", *kinds], rows)
+
+
+def _scores(row: Record) -> str:
+    road, marking = row["iou"].get("road"), row["iou"].get("lane_marking")
+    parts = [f"road {_figure(road)}"] if road is not None else []
+    if marking is not None:
+        contour = _figure(row["boundary_f1"].get("lane_marking"))
+        parts.append(f"marking {_figure(marking)}, F1 {contour}")
+    return "; ".join(parts)
+
+
+def _footprint(record: Record) -> str:
+    rows = [["`import edge_seg`", _figure(record["import_edge_seg_s"], 3) + " s"]]
+    for name in (UNET, DEEPLAB):
+        row = record[name]
+        rows += [
+            [f"`edge-seg pack`, {name}, nothing cached", _figure(row["pack_cold_s"], 0) + " s"],
+            ["the same again, ranges and files cached", _figure(row["pack_cached_s"], 0) + " s"],
+            ["peak memory of running it", _figure(row["run_rss_bytes"] / 1e6, 0) + " MB"],
+        ]
+    return _table(["", ""], rows)
