@@ -78,7 +78,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
     A metric is ``None`` where it was not measured (the candidate failed before), and the
     IoU of a class is ``None`` where the class is absent from the evaluation set.
-    ``reason`` says why a candidate was rejected or failed.
+    ``reason`` says why a candidate was rejected or failed. ``options`` is the engine's own
+    way of running it that took least time (where the resize is, how class ids are found).
     """
 
     engine: str
@@ -94,11 +95,17 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: Count | None = None
     peak_rss_bytes: Count | None = None
     float_layers: list[str] = []
+    options: dict[str, str | int | float | bool] = {}
 
     @property
     def label(self) -> str:
         """``engine/precision``, the candidate's name in tables and in `Manifest.winner`."""
         return f"{self.engine}/{self.precision}"
+
+    @property
+    def way(self) -> str:
+        """How the engine ran it: ``ids argmax, resize host``."""
+        return ", ".join(f"{name} {choice}" for name, choice in sorted(self.options.items()))
 
 
 class Latency(msgspec.Struct, frozen=True):

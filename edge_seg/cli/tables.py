@@ -21,7 +21,7 @@ def tournament_table(candidates: Sequence[Candidate]) -> Table:
         table.add_column(name)
     for name in ("mIoU %", "drop", "p50 ms", "p99 ms", "MB", "peak MB"):
         table.add_column(name, justify="right")
-    table.add_column("reason", overflow="fold")
+    table.add_column("reason, or how it ran", overflow="fold")
     for row in candidates:
         table.add_row(
             row.engine,
@@ -33,7 +33,7 @@ def tournament_table(candidates: Sequence[Candidate]) -> Table:
             number(row.p99_ms, 1),
             number(row.size_bytes and row.size_bytes / 1e6),
             number(row.peak_rss_bytes and row.peak_rss_bytes / 1e6, 0),
-            Text(row.reason or _floats(row)),
+            Text(row.reason or _how(row)),
             style=_COLOURS.get(row.status),
         )
     return table
@@ -82,5 +82,6 @@ def number(value: float | None, digits: int = 2) -> str:
     return "-" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"
 
 
-def _floats(row: Candidate) -> str:
-    return f"in float: {', '.join(row.float_layers)}" if row.float_layers else ""
+def _how(row: Candidate) -> str:
+    kept = [f"in float: {', '.join(row.float_layers)}"] if row.float_layers else []
+    return "; ".join([*kept, *filter(None, [row.way])])

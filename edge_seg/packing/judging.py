@@ -106,6 +106,7 @@ def timed(arena: Arena, judged: Sequence[Judged]) -> list[Candidate]:
                 size_bytes=len(entry.contestant.model),
                 peak_rss_bytes=entry.peak_rss_bytes,
                 float_layers=list(entry.contestant.float_layers),
+                options=dict(entry.contestant.options),
             )
         rows.append(row)
     return rows

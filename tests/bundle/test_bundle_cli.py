@@ -63,7 +63,7 @@ def test_verify_json_without_the_runtime(bundle: Bundle) -> None:
     assert shown["golden"] is None
 
 
-@pytest.mark.parametrize("command", [["inspect"], ["verify"], ["verify", "--json"]])
+@pytest.mark.parametrize("command", [["inspect"], ["verify"], ["inspect", "--json"]])
 def test_a_damaged_bundle_is_one_line_and_exit_code_2(bundle: Bundle, command: list[str]) -> None:
     bundle.path.write_bytes(bundle.path.read_bytes()[:-100])
     done = subprocess.run(

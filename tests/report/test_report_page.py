@@ -73,6 +73,7 @@ def test_the_verdict_comes_first_and_every_candidate_has_its_row_and_reason(html
         name = f"{candidate.engine} {candidate.precision}"
         assert f'<th scope="row" data-value="{name}">{name}</th>' in html
         assert candidate.reason in html
+    assert "ids argmax, resize host" in html
     assert html.index("<h1>") < html.index("<table") < html.index("<svg") < html.index("<img")
 
 
