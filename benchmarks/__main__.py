@@ -21,7 +21,7 @@ from benchmarks.entrant import Entrant
 from benchmarks.peers import PEERS
 from edge_seg.files import write_bytes
 from edge_seg.machine import this_machine
-from edge_seg.models import registry
+from edge_seg.models.architectures import names
 from edge_seg.packing.contents import tool_versions
 
 RESULTS = Path(__file__).parent / "results"
@@ -37,7 +37,7 @@ def pipelines(
     out: Annotated[Path, typer.Option("-o", "--output")] = RESULTS / "x86-pipelines.json",
 ) -> None:
     """Time each model's packed bundle against each engine's usual pipeline, interleaved."""
-    results = {name: _compare(name, frames) for name in registry.names()}
+    results = {name: _compare(name, frames) for name in names()}
     _keep(out, {"frame": "480x640 uint8 BGR", "models": results})
 
 
@@ -50,7 +50,7 @@ def photographs(
     from benchmarks.photographs import score
 
     with tempfile.TemporaryDirectory() as place:
-        bundles = {name: _pack(name, Path(place)) for name in registry.names()}
+        bundles = {name: _pack(name, Path(place)) for name in names()}
         results = {name: score(name, bundle, folder) for name, bundle in bundles.items()}
     for name, rows in results.items():
         table = Table(title=name)
@@ -79,7 +79,7 @@ def footprint(
     bare = [_seconds([sys.executable, "-c", "pass"]) for _ in range(9)]
     result: dict = {"import_edge_seg_s": float(np.median(imports) - np.median(bare))}
     with tempfile.TemporaryDirectory() as place:
-        for name in registry.names():
+        for name in names():
             bundle = Path(place) / f"{name}.edgeseg"
             command = _pack_command(name, bundle)
             environment = {"XDG_CACHE_HOME": str(Path(place) / name)}

@@ -14,7 +14,7 @@ from edge_seg.cache import Cache
 from edge_seg.classes import LANE
 from edge_seg.frames import FrameSet
 from edge_seg.models import registry
-from edge_seg.models.model import Model
+from edge_seg.models.model import Model, from_network
 from edge_seg.packer import Request, pack
 from edge_seg.preprocess import InputSpec, resize, resize_mask
 from edge_seg.target import Target
@@ -71,7 +71,7 @@ def fitted_model() -> Model:
         nn.functional.cross_entropy(network(images), truth, weight).backward()
         optimizer.step()
     torch.set_num_threads(threads)
-    return registry.from_network("fitted", network, spec, LANE, "fitted by the tests")
+    return from_network("fitted", network, spec, LANE, "fitted by the tests")
 
 
 @pytest.fixture(scope="session")

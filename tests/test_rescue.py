@@ -13,8 +13,7 @@ from torch import nn
 from edge_seg.bundle.archive import open_bundle
 from edge_seg.bundle.manifest import Candidate, Gate
 from edge_seg.cache import Cache
-from edge_seg.models import registry
-from edge_seg.models.model import Model
+from edge_seg.models.model import Model, from_network
 from edge_seg.packer import Request, Result, pack
 from edge_seg.quantize import recipe
 
@@ -58,7 +57,7 @@ def with_one_loud_channel(network: nn.Module, factor: float) -> nn.Sequential:
 
 def pack_network(network: nn.Module, request: Request, folder: Path) -> Result:
     model = request.model
-    changed = registry.from_network("weak", network, model.input, model.classes, "made weak")
+    changed = from_network("weak", network, model.input, model.classes, "made weak")
     asked = replace(request, model=changed, gate=GATE, output=folder / "weak.edgeseg")
     return pack(asked, cache=Cache(folder / "cache"))
 

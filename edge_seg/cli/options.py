@@ -39,7 +39,7 @@ def parse_classes(text: str | None) -> ClassMap | None:
     if text is None:
         return None
     from edge_seg.classes import LANE
-    from edge_seg.models.registry import generic_classes
+    from edge_seg.models.class_maps import generic_classes
 
     names = tuple(name.strip() for name in text.split(","))
     return LANE if names == LANE.names else generic_classes(len(names), names)

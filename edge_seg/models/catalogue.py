@@ -13,6 +13,7 @@ import msgspec
 from edge_seg.cache import Cache
 from edge_seg.files import sha256_file
 from edge_seg.models import registry
+from edge_seg.models.architectures import names
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -29,8 +30,8 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 def catalogue() -> list[Entry]:
-    """Return an entry for each model of `registry.names`."""
-    return [_entry(name) for name in registry.names()]
+    """Return an entry for each model of `names`."""
+    return [_entry(name) for name in names()]
 
 
 def _entry(name: str) -> Entry:

@@ -25,15 +25,10 @@ from typing import Any
 import msgspec
 import torch
 
-from edge_seg.classes import ClassMap
 from edge_seg.errors import EdgeSegError
 from edge_seg.models import weights_file
-from edge_seg.models.model import Model
-from edge_seg.models.registry import from_network
+from edge_seg.models.model import Model, Overrides, from_network
 from edge_seg.models.user import guess_classes
-from edge_seg.preprocess import InputSpec
-
-Triple = tuple[float, float, float]
 
 _OPERATORS = re.compile(r"torch\.ops\.aten\.\w+(\.\w+)?|_operator\.getitem")
 _NAME = re.compile(r"[\w.]*")
@@ -48,13 +43,7 @@ _KNOWN_MEMBERS = re.compile(
 )
 
 
-def load(
-    name: str,
-    input_size: tuple[int, int] | None,
-    classes: ClassMap | None,
-    mean: Triple | None,
-    std: Triple | None,
-) -> Model:
+def load(name: str, overrides: Overrides) -> Model:
     """Read the file, after `refuse_code`; its input's size is fixed in the program.
 
     Raises `EdgeSegError` where the file is missing or broken, would run code when loaded, or
@@ -69,11 +58,11 @@ def load(
     except Exception as error:  # torch's errors on a broken program have no common root
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise EdgeSegError(f"{path} cannot be loaded as an exported program: {reason}") from error
-    height, width = _input_size(program, path, input_size)
+    height, width = _input_size(program, path, overrides.input_size)
     weights_file.refuse_not_finite(program.state_dict, path)
     network = _in_eval_mode(program)
-    spec = InputSpec(height, width, mean or (0.0, 0.0, 0.0), std or (1.0, 1.0, 1.0))
-    chosen = classes or guess_classes(network, spec)
+    spec = overrides.spec(height, width)
+    chosen = overrides.classes or guess_classes(network, spec)
     return from_network(path.stem, network, spec, chosen, path.name)
 
 

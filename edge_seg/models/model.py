@@ -7,6 +7,8 @@ model.classes.names                    # ("background", "road", "lane_marking")
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,11 @@ from edge_seg.classes import ClassMap
 from edge_seg.preprocess import InputSpec
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
+
+Triple = tuple[float, float, float]
+"""A number for each channel: red, green, blue."""
 
 
 @dataclass(frozen=True)
@@ -35,3 +41,46 @@ class Model:
     onnx: bytes | None
     source: str
     digest: str
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """What the user says of a model; None leaves it at what the model's own files say.
+
+    ``input_size`` is (height, width); ``mean`` and ``std`` are of a frame scaled to 0..1.
+    """
+
+    input_size: tuple[int, int] | None = None
+    classes: ClassMap | None = None
+    mean: Triple | None = None
+    std: Triple | None = None
+
+    def spec(
+        self,
+        height: int,
+        width: int,
+        mean: Triple = (0.0, 0.0, 0.0),
+        std: Triple = (1.0, 1.0, 1.0),
+    ) -> InputSpec:
+        """Return the network's input of this size; ``mean`` and ``std`` are the model's own."""
+        return InputSpec(height, width, self.mean or mean, self.std or std)
+
+
+def from_network(
+    name: str, network: nn.Module, spec: InputSpec, classes: ClassMap, source: str
+) -> Model:
+    """Return the `Model` of a network, in eval mode, its weights frozen."""
+    network.eval().requires_grad_(False)
+    state = network.state_dict()
+    digest = state_digest(state, repr((name, getattr(network, "config", None), spec, classes)))
+    return Model(name, spec, classes, network, None, source, digest)
+
+
+def state_digest(state: Mapping[str, torch.Tensor], description: str) -> str:
+    """Return the hex SHA-256 over a description and all tensors in order of name."""
+    digest = hashlib.sha256(description.encode())
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()

@@ -14,19 +14,11 @@ from typing import Any
 from edge_seg.classes import LANE, ClassMap
 from edge_seg.errors import EdgeSegError
 from edge_seg.files import sha256
-from edge_seg.models.model import Model
-from edge_seg.preprocess import InputSpec
-
-Triple = tuple[float, float, float]
+from edge_seg.models.class_maps import generic_classes
+from edge_seg.models.model import Model, Overrides
 
 
-def load(
-    name: str,
-    input_size: tuple[int, int] | None,
-    classes: ClassMap | None,
-    mean: Triple | None,
-    std: Triple | None,
-) -> Model:
+def load(name: str, overrides: Overrides) -> Model:
     """Read and check the file; a dynamic batch or size is fixed to 1 and ``input_size``.
 
     Raises `EdgeSegError` where the file is missing or broken, stores weights outside itself,
@@ -34,13 +26,13 @@ def load(
     """
     path = Path(name)
     graph_model = _read(path)
-    height, width = _fix_input(graph_model, path, input_size)
+    height, width = _fix_input(graph_model, path, overrides.input_size)
     _check_weights(graph_model, path)
     payload: bytes = graph_model.SerializeToString(deterministic=True)
-    spec = InputSpec(height, width, mean or (0.0, 0.0, 0.0), std or (1.0, 1.0, 1.0))
-    own = classes or _guess_classes(graph_model, path)
-    digest = sha256(payload + repr((spec, own)).encode())
-    return Model(path.stem, spec, own, None, payload, path.name, digest)
+    spec = overrides.spec(height, width)
+    classes = overrides.classes or _guess_classes(graph_model, path)
+    digest = sha256(payload + repr((spec, classes)).encode())
+    return Model(path.stem, spec, classes, None, payload, path.name, digest)
 
 
 def _read(path: Path) -> Any:
@@ -109,8 +101,6 @@ def _check_weights(graph_model: Any, path: Path) -> None:
 def _guess_classes(graph_model: Any, path: Path) -> ClassMap:
     """Return a class map of as many classes as the first output says, ours where it says none."""
     import onnx
-
-    from edge_seg.models.registry import generic_classes
 
     inferred = onnx.shape_inference.infer_shapes(graph_model)
     shape = inferred.graph.output[0].type.tensor_type.shape.dim

@@ -21,36 +21,27 @@ from torch import nn
 from edge_seg.classes import LANE, ClassMap
 from edge_seg.errors import EdgeSegError, closest
 from edge_seg.models import weights_file
-from edge_seg.models.model import Model
-from edge_seg.models.registry import RANDOM, from_network, generic_classes
+from edge_seg.models.class_maps import generic_classes
+from edge_seg.models.model import Model, Overrides, from_network
 from edge_seg.preprocess import InputSpec
 
-Triple = tuple[float, float, float]
 
-
-def load(
-    name: str,
-    weights: str | Path | None,
-    input_size: tuple[int, int] | None,
-    classes: ClassMap | None,
-    mean: Triple | None,
-    std: Triple | None,
-) -> Model:
+def load(name: str, weights: str | Path | None, overrides: Overrides) -> Model:
     """Return the factory's network, filled with the weights.
 
-    ``weights`` None or "random" keeps the weights the factory made. Without ``classes`` the
+    ``weights`` None keeps the weights the factory made. Without ``classes`` the
     class map follows from the number of outputs: ours where there are three.
     """
     network = _make(name)
     source = f"{name}, the factory's own weights"
-    if weights is not None and weights != RANDOM:
+    if weights is not None:
         weights_file.fill(network, read_state(weights), str(weights))
         source = f"{name}, {Path(weights).name}"
     weights_file.refuse_not_finite(network.state_dict(), source)
-    height, width = input_size or (256, 512)
-    spec = InputSpec(height, width, mean or (0.0, 0.0, 0.0), std or (1.0, 1.0, 1.0))
+    spec = overrides.spec(*(overrides.input_size or (256, 512)))
     network.eval()
-    return from_network(name, network, spec, classes or guess_classes(network, spec), source)
+    classes = overrides.classes or guess_classes(network, spec)
+    return from_network(name, network, spec, classes, source)
 
 
 def guess_classes(network: nn.Module, spec: InputSpec) -> ClassMap:

@@ -23,7 +23,7 @@ from torch import nn
 from edge_seg.errors import EdgeSegError, closest
 from edge_seg.files import write_bytes
 from edge_seg.models import weights_file
-from edge_seg.models.registry import architecture
+from edge_seg.models.architectures import architecture
 from edge_seg.training.settings import Settings, first_difference
 
 KEY = "edge_seg_training"

@@ -12,9 +12,10 @@ import torch
 
 from edge_seg.errors import EdgeSegError
 from edge_seg.models import deeplab, registry, unet
+from edge_seg.models.architectures import names
 from edge_seg.models.count import count
 
-NAMES = registry.names()
+NAMES = names()
 
 
 def unet_parameters(base: int, depth: int, classes: int) -> int:

@@ -19,7 +19,9 @@ from torch import nn
 from edge_seg.classes import LANE, ClassMap
 from edge_seg.errors import EdgeSegError
 from edge_seg.models import catalogue, registry, weights_file
+from edge_seg.models.architectures import names
 from edge_seg.models.weights_file import SCHEMA, Header
+from edge_seg.preprocess import InputSpec
 
 TWO = ClassMap(("sky", "ground"), ((0, 0, 0), (9, 9, 9)))
 
@@ -69,7 +71,7 @@ def header(architecture: str = "lane-unet", **config: object) -> Header:
         architecture,
         {"depth": 2, **config},
         LANE,
-        msgspec.convert({"height": 64, "width": 96}, type=registry.InputSpec),
+        msgspec.convert({"height": 64, "width": 96}, type=InputSpec),
         "a test",
     )
 
@@ -363,6 +365,6 @@ def test_models_command_prints_json() -> None:
         check=True,
     )
     listed = msgspec.json.decode(done.stdout)
-    assert [entry["name"] for entry in listed] == registry.names()
+    assert [entry["name"] for entry in listed] == names()
     assert listed[1]["parameters"] == 1942611
     assert textwrap.shorten(listed[1]["trained_on"], 200)

@@ -13,8 +13,7 @@ from onnx import TensorProto, helper
 from torch import nn
 
 from edge_seg.classes import LANE
-from edge_seg.models import registry
-from edge_seg.models.model import Model
+from edge_seg.models.model import Model, from_network
 from edge_seg.preprocess import Frame, InputSpec, normalise
 from edge_seg.quantize import Recipe, collect_ranges
 from edge_seg.quantize.float_graph import FRAME, LOGITS
@@ -22,7 +21,7 @@ from edge_seg.quantize.graph import layers
 
 
 def model_of(network: nn.Module, spec: InputSpec) -> Model:
-    return registry.from_network("small", network, spec, LANE, "made by a test")
+    return from_network("small", network, spec, LANE, "made by a test")
 
 
 def conv_net(padding: int, middle: nn.Module | None = None) -> nn.Sequential:
