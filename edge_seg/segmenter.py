@@ -161,7 +161,8 @@ def require_trust(bundle: Bundle) -> None:
     """Raise `EdgeSegError` when running the bundle would unpickle a file nobody vouches for."""
     from edge_seg.bundle.signature import is_trusted, trusted_keys_folder
 
-    if engines.find(bundle.manifest.engine.name).unpickles and not is_trusted(bundle):
+    unpickles = engines.find(bundle.manifest.engine.name).unpickles
+    if unpickles and not is_trusted(bundle.manifest_bytes, bundle.signature):
         raise EdgeSegError(
             f"bundle '{bundle.manifest.name}' holds TorchScript, which runs the code it "
             "contains: if you know where it comes from, use --trust, or put its maker's "

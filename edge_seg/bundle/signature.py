@@ -30,8 +30,6 @@ if TYPE_CHECKING:
         Ed25519PublicKey,
     )
 
-    from edge_seg.bundle.archive import Bundle
-
 SIGNATURE = "signature.json"
 MAX_SIGNATURE_BYTES = 4096
 MAX_KEY_BYTES = 65536
@@ -71,17 +69,17 @@ def verify(manifest_bytes: bytes, signature: Signature | None, key: Ed25519Publi
         raise BundleError("the signature does not fit the bundle: do not use it") from error
 
 
-def is_trusted(bundle: Bundle) -> bool:
-    """Say whether a key in `trusted_keys_folder` signed the bundle.
+def is_trusted(manifest_bytes: bytes, signature: Signature | None) -> bool:
+    """Say whether a key in `trusted_keys_folder` signed the bundle with this manifest.
 
     Raises `BundleError` for a key there that cannot be read: trust is never guessed.
     """
-    if bundle.signature is None:
+    if signature is None:
         return False
     for path in sorted(trusted_keys_folder().glob("*.pem")):
         key = load_public_key(path)
-        if fingerprint(key) == bundle.signature.fingerprint:
-            verify(bundle.manifest_bytes, bundle.signature, key)
+        if fingerprint(key) == signature.fingerprint:
+            verify(manifest_bytes, signature, key)
             return True
     return False
 

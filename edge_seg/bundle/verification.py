@@ -85,7 +85,8 @@ def _signature_state(bundle: Bundle, key: Path | str | None, faults: list[str]) 
             return SignatureState("valid", fingerprint)
         if fingerprint is None:
             return SignatureState("none")
-        return SignatureState("trusted" if is_trusted(bundle) else "unchecked", fingerprint)
+        trusted = is_trusted(bundle.manifest_bytes, bundle.signature)
+        return SignatureState("trusted" if trusted else "unchecked", fingerprint)
     except BundleError as error:
         faults.append(f"{bundle.path}: {error}")
         return SignatureState("invalid" if fingerprint else "none", fingerprint)

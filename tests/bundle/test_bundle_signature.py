@@ -183,12 +183,12 @@ def test_keys_made_by_openssl_sign_and_verify(
 
 
 def test_trusted_keys(trusted: Path, bundle: Bundle, signed: Bundle) -> None:
-    assert not is_trusted(signed)
+    assert not is_trusted(signed.manifest_bytes, signed.signature)
     (trusted / "other.pem").write_bytes(public_pem(OTHER))
-    assert not is_trusted(signed)
+    assert not is_trusted(signed.manifest_bytes, signed.signature)
     (trusted / "maker.pem").write_bytes(public_pem(KEY))
-    assert is_trusted(signed)
-    assert not is_trusted(bundle)
+    assert is_trusted(signed.manifest_bytes, signed.signature)
+    assert not is_trusted(bundle.manifest_bytes, bundle.signature)
 
 
 def test_a_forged_signature_of_a_trusted_key_is_an_error(trusted: Path, signed: Bundle) -> None:
@@ -198,10 +198,10 @@ def test_a_forged_signature_of_a_trusted_key_is_an_error(trusted: Path, signed: 
     forged = msgspec.structs.replace(signed.signature, signature="00" * 64)
     again = parse_bundle(join({**files, SIGNATURE: encode_signature(forged)}), signed.path)
     with pytest.raises(BundleError, match="does not fit"):
-        is_trusted(again)
+        is_trusted(again.manifest_bytes, again.signature)
 
 
 def test_an_unreadable_trusted_key_is_an_error(trusted: Path, signed: Bundle) -> None:
     (trusted / "broken.pem").write_bytes(b"not a key")
     with pytest.raises(BundleError, match=r"broken.pem: is not a public key"):
-        is_trusted(signed)
+        is_trusted(signed.manifest_bytes, signed.signature)
