@@ -24,6 +24,7 @@ from edge_seg.errors import EdgeSegError, closest
 from edge_seg.files import write_bytes
 from edge_seg.models import weights_file
 from edge_seg.models.architectures import architecture
+from edge_seg.training.precision import keep_depthwise_in_float32
 from edge_seg.training.settings import Settings, first_difference
 
 KEY = "edge_seg_training"
@@ -87,6 +88,8 @@ def fresh(settings: Settings, classes: int) -> State:
     network = known.build(config_of(settings, classes, settings.crop_height, settings.crop_width))
     average = known.build(config_of(settings, classes, settings.height, settings.width))
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if settings.bf16:
+        keep_depthwise_in_float32(network)
     average.load_state_dict(copy.deepcopy(network.state_dict()))
     average.eval().requires_grad_(False)
     return State(settings, network, average, _optimizer(network, settings))

@@ -1,0 +1,36 @@
+"""bfloat16: depthwise convolutions stay in float32, all others do not, gradients stay finite."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from edge_seg.training.precision import keep_depthwise_in_float32
+
+
+def test_only_depthwise_convolutions_ignore_autocast() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 3, groups=8), nn.Conv2d(8, 2, 1))
+    kinds = []
+    for layer in keep_depthwise_in_float32(network):
+        layer.register_forward_hook(lambda _, __, output: kinds.append(output.dtype))
+    with torch.autocast("cpu", torch.bfloat16):
+        network(torch.rand(1, 3, 8, 8))
+    assert kinds == [torch.bfloat16, torch.float32, torch.bfloat16]
+
+
+def test_a_wide_depthwise_convolution_has_the_gradient_of_float32() -> None:
+    """The case that goes wrong in bfloat16: 960 channels, channels last, many times over."""
+    torch.manual_seed(0)
+    layer = nn.Conv2d(960, 960, 3, padding=1, groups=960, bias=False)
+    layer.to(memory_format=torch.channels_last)
+    features = torch.rand(2, 960, 16, 32).contiguous(memory_format=torch.channels_last)
+    features = features.bfloat16().float()
+    layer(features).sum().backward()
+    wanted = layer.weight.grad
+    assert wanted is not None
+    keep_depthwise_in_float32(nn.Sequential(layer))
+    for _ in range(10):
+        layer.weight.grad = None
+        with torch.autocast("cpu", torch.bfloat16):
+            layer(features).sum().backward()
+        assert torch.allclose(layer.weight.grad, wanted, rtol=1e-4)
