@@ -21,9 +21,9 @@ help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1 /p' $(MAKEFILE_LIST) | awk '{ printf "  make %-10s", $$2; $$1 = $$2 = ""; print }'
 
 demo: $(OUT)/lane.edgeseg  ## pack lane-unet for this machine, run it [SOURCE=photo or video], write a report
-	$(BIN)/edge-seg run $(OUT)/lane.edgeseg lane-test -o $(OUT)/masks
+	$(BIN)/edge-seg run $(OUT)/lane.edgeseg lane-test --trust -o $(OUT)/masks
 ifneq ($(SOURCE),)
-	$(BIN)/edge-seg run $(OUT)/lane.edgeseg "$(SOURCE)" -o $(OUT)/source
+	$(BIN)/edge-seg run $(OUT)/lane.edgeseg "$(SOURCE)" --trust -o $(OUT)/source
 endif
 	@$(BIN)/edge-seg inspect $(OUT)/lane.edgeseg --report $(OUT)/report.html
 	@echo

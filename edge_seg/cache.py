@@ -16,6 +16,7 @@ from pathlib import Path
 import platformdirs
 
 import edge_seg
+from edge_seg.errors import EdgeSegError
 from edge_seg.files import remove_stale, sha256, write_bytes
 
 
@@ -24,7 +25,13 @@ class Cache:
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or Path(platformdirs.user_cache_dir("edge-seg")) / "pack"
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise EdgeSegError(
+                f"cannot keep results in {self.folder} ({error.strerror}): set XDG_CACHE_HOME to "
+                "a folder that you may write"
+            ) from error
         remove_stale(self.folder)
 
     def get(self, *key: str) -> bytes | None:

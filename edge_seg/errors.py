@@ -27,6 +27,10 @@ class MissingRuntimeError(EdgeSegError):
     """An engine's runtime is not installed; the message names the extra that brings it."""
 
 
+class NoSpaceError(EdgeSegError):
+    """The disk is full: nothing else that is tried on it can go well."""
+
+
 def closest(name: str, known: Iterable[str]) -> str:
     """Return a hint for an unknown name: the closest known one, and the whole list.
 

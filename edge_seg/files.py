@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from edge_seg.errors import EdgeSegError
+from edge_seg.errors import EdgeSegError, NoSpaceError
 
 TEMPORARY_PREFIX = ".edge-seg-"
 """Every temporary file of this project begins so; `remove_stale` clears what a kill left."""
@@ -75,7 +75,7 @@ def explain(error: OSError, path: Path | str) -> EdgeSegError:
     if error.errno in (errno.ENOTDIR, errno.EEXIST):
         return EdgeSegError(f"cannot write {path}: a file is in the way of a folder of its name")
     if error.errno == errno.ENOSPC:
-        return EdgeSegError(f"no space left on the disk of {path}: free some, then run again")
+        return NoSpaceError(f"no space left on the disk of {path}: free some, then run again")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return EdgeSegError(f"cannot write {path}: permission denied; choose another place")
     if error.errno == errno.ENOENT and Path(path).parent.is_dir():
@@ -109,6 +109,16 @@ def require_writable(path: Path) -> None:
             probe.write(b"x")
     except OSError as error:
         raise explain(error, path) from error
+
+
+def require_space(folder: Path, needed: int) -> None:
+    """Raise `NoSpaceError` where fewer than ``needed`` bytes are free: better now than halfway."""
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise NoSpaceError(
+            f"{folder} has {free / 1e6:.0f} MB free and {needed / 1e6:.0f} MB are needed: "
+            "free some, then run again"
+        )
 
 
 def remove_stale(folder: Path) -> None:

@@ -12,6 +12,7 @@ float, or are out. The fastest of the rest is packed, with the whole table.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,8 +23,9 @@ from edge_seg.bundle.manifest import Candidate
 from edge_seg.cache import Cache
 from edge_seg.engines.lowering import Source
 from edge_seg.errors import EdgeSegError
-from edge_seg.files import remove_stale
+from edge_seg.files import remove_stale, require_space
 from edge_seg.frames.check import require_calibration_set
+from edge_seg.models.model import weight_bytes
 from edge_seg.packing.contents import bundle_of
 from edge_seg.packing.deciding import decide, network_frames, sensitivity
 from edge_seg.packing.judging import Judged, choose, judge, say, timed
@@ -37,6 +39,8 @@ __all__ = ["Request", "Result", "pack", "record"]
 
 SENSITIVITY_FRAMES = 2
 """Enough for a ranking: every frame gives each layer thousands of positions."""
+FILES_KEPT = 20
+"""Model files that a pack keeps at most, in units of the float model: every engine's ways."""
 
 
 def pack(request: Request, steps: Steps | None = None, cache: Cache | None = None) -> Result:
@@ -47,6 +51,8 @@ def pack(request: Request, steps: Steps | None = None, cache: Cache | None = Non
     steps, cache = steps or Steps(), cache or Cache()
     check(request)
     remove_stale(request.output.parent)
+    for folder in (Path(tempfile.gettempdir()), cache.folder):
+        require_space(folder, FILES_KEPT * weight_bytes(request.model))
     with steps("calibration set") as step:
         require_calibration_set(request.calibration)
         frames = network_frames(request.calibration, request.model)

@@ -105,7 +105,7 @@ def _overlays(source: Source, out: Path) -> Iterator[Callable[[str, Frame], None
 
 @contextmanager
 def _video(path: Path, fps: float) -> Iterator[Callable[[Frame], None]]:
-    """Yield what appends a picture; the video is kept when a Ctrl-C or an error ends it early."""
+    """Yield what appends a picture; the video is kept when a Ctrl-C ends it early."""
     temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
     writer = cv2.VideoWriter()
 
@@ -118,12 +118,17 @@ def _video(path: Path, fps: float) -> Iterator[Callable[[Frame], None]]:
                 raise EdgeSegError(f"cannot write {path} as MPEG-4 video: try --no-overlay")
         writer.write(picture)
 
+    whole = True
     try:
         yield append
+    except Exception:  # a Ctrl-C is none: it is how the run of a camera ends
+        whole = False
+        raise
     finally:
         writer.release()
-        if temporary.exists():
+        if whole and temporary.exists():
             temporary.replace(path)
+        temporary.unlink(missing_ok=True)
 
 
 def _write(path: Path, image: Frame) -> None:

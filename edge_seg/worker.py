@@ -1,8 +1,8 @@
 """One candidate in a process of its own: its memory is its own, and so is its crash.
 
     with Worker(Job(engine="openvino", model="x.onnx", input=spec, options={})) as worker:
-        worker.evaluate(frames_path).miou
-        worker.time(frames_path, count=20)
+        scores, peak_rss_bytes = worker.evaluate(frames)
+        worker.time(frames.path, count=20)
 
 Parent and child exchange lines of JSON over pipes. A runtime that dies or hangs becomes a
 `WorkerError` that says how, and the parent goes on.
@@ -17,13 +17,15 @@ import selectors
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import msgspec
 
 from edge_seg.errors import EdgeSegError
 from edge_seg.preprocess import InputSpec
+from edge_seg.progress import Track, silent
 from edge_seg.segmenter import Timings
 
 if TYPE_CHECKING:
@@ -78,8 +80,12 @@ class Time(msgspec.Struct, frozen=True, tag="time"):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What comes back; ``error`` is empty unless the request failed."""
+    """What comes back; ``error`` is empty unless the request failed.
 
+    An answer that is not ``final`` says that one more frame is done.
+    """
+
+    final: bool = True
     error: str = ""
     evaluation: msgspec.Raw = msgspec.Raw(b"null")
     timings: list[Timings] = []
@@ -103,11 +109,12 @@ class Worker:
             self.close()
             raise
 
-    def evaluate(self, frames: Path) -> tuple[Evaluation, int]:
+    def evaluate(self, frames: FrameSet, track: Track = silent) -> tuple[Evaluation, int]:
         """Return the scores on a frame set and the process's peak memory in bytes."""
         from edge_seg.metrics import Evaluation
 
-        answer = self._ask(msgspec.json.encode(Evaluate(str(frames))))
+        self._send(msgspec.json.encode(Evaluate(str(frames.path))))
+        *_, answer = track(self._answers(), "scoring", len(frames) + 1)
         return msgspec.json.decode(answer.evaluation, type=Evaluation), answer.peak_rss_bytes
 
     def masks(self, frames: Path, indices: tuple[int, ...], folder: Path) -> None:
@@ -135,12 +142,28 @@ class Worker:
         self.close()
 
     def _ask(self, line: bytes) -> Answer:
-        assert self._child.stdin is not None and self._child.stdout is not None
+        self._send(line)
+        *_, answer = self._answers()
+        return answer
+
+    def _send(self, line: bytes) -> None:
+        assert self._child.stdin is not None
         try:
             self._child.stdin.write(line + b"\n")
             self._child.stdin.flush()
         except BrokenPipeError:
             raise self._died() from None
+
+    def _answers(self) -> Iterator[Answer]:
+        """Yield what the child says until its final answer to one request."""
+        final = False
+        while not final:
+            answer = self._receive()
+            final = answer.final
+            yield answer
+
+    def _receive(self) -> Answer:
+        assert self._child.stdout is not None
         with selectors.DefaultSelector() as selector:
             selector.register(self._child.stdout, selectors.EVENT_READ)
             if not selector.select(TIME_LIMIT_S):
@@ -175,11 +198,15 @@ def main() -> None:
                 answer = Answer()
             else:
                 request = msgspec.json.decode(line, type=Evaluate | Time | Masks)
-                answer = _answer(pipeline, request)
+                answer = _answer(pipeline, request, replies)
         except Exception as error:
             answer = Answer(error=str(error).strip().split("\n")[0][:300] or repr(error))
-        replies.write(msgspec.json.encode(answer) + b"\n")
-        replies.flush()
+        _reply(replies, answer)
+
+
+def _reply(replies: IO[bytes], answer: Answer) -> None:
+    replies.write(msgspec.json.encode(answer) + b"\n")
+    replies.flush()
 
 
 def _end_with(parent: int) -> None:
@@ -201,7 +228,7 @@ def _load(job: Job) -> Pipeline:
     return Pipeline(engines.find(job.engine).open(model, job.input, job.options, job.threads))
 
 
-def _answer(pipeline: Pipeline, request: Evaluate | Time | Masks) -> Answer:
+def _answer(pipeline: Pipeline, request: Evaluate | Time | Masks, replies: IO[bytes]) -> Answer:
     from edge_seg.frames import FrameSet
     from edge_seg.machine import peak_rss_bytes
 
@@ -210,16 +237,20 @@ def _answer(pipeline: Pipeline, request: Evaluate | Time | Masks) -> Answer:
         case Evaluate():
             from edge_seg.metrics import evaluate
 
-            scores = msgspec.json.encode(evaluate(pipeline, frames))
-            return Answer(evaluation=msgspec.Raw(scores), peak_rss_bytes=peak_rss_bytes())
+            done = Answer(final=False)
+            scores = evaluate(pipeline, frames, lambda *_: _reply(replies, done))
+            encoded = msgspec.Raw(msgspec.json.encode(scores))
+            return Answer(evaluation=encoded, peak_rss_bytes=peak_rss_bytes())
         case Time(count=count):
             timings = _time(pipeline, frames, count)
             return Answer(timings=timings, peak_rss_bytes=peak_rss_bytes())
         case Masks(indices=indices, folder=folder):
-            import cv2
+            from edge_seg.files import write_bytes
+            from edge_seg.frames.images import encode_mask
 
             for index in indices:
-                cv2.imwrite(str(Path(folder) / f"{index}.png"), pipeline(frames.image(index)))
+                mask = pipeline(frames.image(index))
+                write_bytes(Path(folder) / f"{index}.png", encode_mask(mask))
             return Answer()
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from edge_seg import cache as caches
 from edge_seg.cache import Cache, code_digest
+from edge_seg.errors import EdgeSegError
 
 KEYS = st.lists(st.text("abc/\\. é", max_size=4), min_size=1, max_size=3)
 
@@ -25,6 +26,12 @@ def test_get_returns_what_put_stored(shared: Cache, payload: bytes, key: list[st
     assert shared.put(payload, *key) == payload
     assert shared.get(*key) == payload
     assert Cache(shared.folder).get(*key) == payload
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EdgeSegError, match=r"cannot keep results in .*set XDG_CACHE_HOME"):
+        Cache(tmp_path / "file" / "pack")
 
 
 def test_what_was_not_stored_is_absent(tmp_path: Path) -> None:

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from edge_seg.errors import EdgeSegError
+from edge_seg.errors import EdgeSegError, NoSpaceError
 from edge_seg.files import (
     TEMPORARY_PREFIX,
     atomic_write,
     explain,
     remove_stale,
+    require_space,
     require_writable,
     scratch_folder,
     sha256,
@@ -98,6 +99,12 @@ def test_a_full_disk_is_one_line_and_the_old_file_stays(small_disk: Path) -> Non
         write_bytes(path, bytes(1 << 20))
     assert path.read_bytes() == b"old"
     assert list(small_disk.iterdir()) == [path]
+
+
+def test_a_small_disk_is_refused_before_the_work(small_disk: Path) -> None:
+    require_space(small_disk, 1000)
+    with pytest.raises(NoSpaceError, match=r"MB free and 1000 MB are needed"):
+        require_space(small_disk, 10**9)
 
 
 def test_a_disk_that_fills_at_the_last_moment_leaves_nothing(

@@ -199,6 +199,30 @@ def test_a_file_where_the_folder_should_be(
         runner.run(segmenter, source, tmp_path / "out")
 
 
+def test_an_overlay_video_is_whole_or_absent(
+    segmenter: Segmenter, frame: Frame, tmp_path: Path
+) -> None:
+    """A Ctrl-C is how the run of a camera ends: what was seen until then is the video."""
+    source = open_source(make_video(tmp_path / "drive.mp4", frame))
+
+    def ends_with(error: BaseException) -> runner.Track:
+        def track(items, description, total):  # type: ignore[no-untyped-def]
+            for index, item in enumerate(items):
+                if index == 3:
+                    raise error
+                yield item
+
+        return track
+
+    with pytest.raises(ZeroDivisionError):
+        runner.run(segmenter, source, tmp_path / "out", track=ends_with(ZeroDivisionError()))
+    assert not list((tmp_path / "out").glob("*.mp4"))
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(segmenter, source, tmp_path / "out", track=ends_with(KeyboardInterrupt()))
+    video = cv2.VideoCapture(str(tmp_path / "out" / "drive.overlay.mp4"))
+    assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 3
+
+
 def test_what_a_kill_left_in_the_folder_goes(
     segmenter: Segmenter, frame: Frame, tmp_path: Path
 ) -> None:

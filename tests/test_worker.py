@@ -36,7 +36,7 @@ def test_it_scores_times_and_writes_masks(
     rogue: Path, few_frames: FrameSet, tmp_path: Path
 ) -> None:
     with Worker(job(rogue, "fine")) as worker:
-        scores, memory = worker.evaluate(few_frames.path)
+        scores, memory = worker.evaluate(few_frames)
         timings, _ = worker.time(few_frames.path, 11)
         worker.masks(few_frames.path, (0, 3), tmp_path)
     # All background: that class's IoU is its share of the pixels, the others' is 0.
@@ -65,11 +65,11 @@ def test_a_runtime_that_fails_is_a_worker_error_in_one_line(
 ) -> None:
     with Worker(job(rogue, behaviour)) as worker:
         with pytest.raises(WorkerError) as failed:
-            worker.evaluate(few_frames.path)
+            worker.evaluate(few_frames)
         assert str(failed.value) == words
         if behaviour != "raises":  # asked again, a dead one says the same and closes quietly
             with pytest.raises(WorkerError, match="ended the process"):
-                worker.evaluate(few_frames.path)
+                worker.evaluate(few_frames)
 
 
 def test_a_runtime_that_dies_at_load_leaves_no_process(rogue: Path) -> None:
@@ -91,7 +91,7 @@ def test_a_runtime_that_hangs_is_ended(
     with Worker(job(rogue, "hangs")) as worker:
         monkeypatch.setattr(workers, "TIME_LIMIT_S", 0.5)
         with pytest.raises(WorkerError, match="no answer within"):
-            worker.evaluate(few_frames.path)
+            worker.evaluate(few_frames)
         child = psutil.Process(worker._child.pid)
     assert not child.is_running()
 

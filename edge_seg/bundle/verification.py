@@ -52,12 +52,13 @@ def verify_bundle(
     """Check the signature, and the golden frames where ``predict`` is given.
 
     With ``key`` (a public key in PEM form) an unsigned bundle is a fault; without, a
-    signature is checked against the trusted keys. Raises `BundleError` for a key that
+    signature is checked against the trusted keys. Golden frames are not run where the
+    signature is faulty. Raises `BundleError` for a key that
     cannot be read and for golden frames that cannot be used.
     """
     faults: list[str] = []
     signature = _signature_state(bundle, key, faults)
-    golden = None if predict is None else golden_check(bundle, predict)
+    golden = None if predict is None or faults else golden_check(bundle, predict)
     if golden is not None and not golden.passed:
         faults.append(
             f"{bundle.path}: only {golden.agreement_min:.2f} % of a golden frame's pixels agree "

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import importlib.util
 import os
 import sys
+from tempfile import gettempdir
 from typing import Annotated, NoReturn
 
 import typer
 
 import edge_seg
 from edge_seg.errors import EdgeSegError
+from edge_seg.files import explain
 
 COMMANDS = (
     "pack",
@@ -92,11 +95,16 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(EdgeSegError.exit_code)
+    except BrokenPipeError:
+        sys.exit(141)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            _our_fault(error)
+        print(f"error: {explain(error, error.filename or gettempdir())}", file=sys.stderr)
+        sys.exit(EdgeSegError.exit_code)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(141)
     except Exception as error:
         _our_fault(error)
 

@@ -85,7 +85,7 @@ def command(
     from edge_seg.cli.tables import tournament_table
     from edge_seg.packer import Request, pack, record
 
-    steps = Steps(console.tell, console.track)
+    steps = Steps(console.tell, console.track, console.running)
     with steps("load") as step:
         loaded = registry.load(
             model,

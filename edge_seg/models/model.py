@@ -84,3 +84,10 @@ def state_digest(state: Mapping[str, torch.Tensor], description: str) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.numpy().tobytes())
     return digest.hexdigest()
+
+
+def weight_bytes(model: Model) -> int:
+    """Return how many bytes a model's weights take in float32."""
+    if model.module is None:
+        return len(model.onnx or b"")
+    return sum(4 * tensor.numel() for tensor in model.module.state_dict().values())

@@ -9,6 +9,7 @@ from typing import Literal
 from edge_seg import engines, gate
 from edge_seg.bench import quantiles
 from edge_seg.bundle.manifest import Candidate, Gate
+from edge_seg.errors import NoSpaceError
 from edge_seg.metrics import Evaluation
 from edge_seg.packing import rescue
 from edge_seg.packing.tournament import LATENCY_FRAMES, Arena, Contestant, reason
@@ -47,6 +48,8 @@ def judge(
     try:
         contestant = arena.fastest_variant(engines.find(name), precision)
         evaluation, memory = arena.evaluate(contestant)
+    except NoSpaceError:
+        raise
     except Exception as error:  # whatever a toolchain raises, the tournament goes on
         return Judged(name, precision, failed=reason(error))
     floats = (j.evaluation for j in before if j.precision == "float32" and j.evaluation)
@@ -61,6 +64,8 @@ def judge(
             measured = (evaluation, memory)
             rescued = rescue.hold_gate(arena, contestant, measured, reference, allowed, noise)
             given_up = f"; up to {len(rescued.tried)} layers were tried back in float"
+        except NoSpaceError:
+            raise
         except Exception as error:  # as above; what was measured before still counts
             given_up = f"; with layers back in float: {reason(error)}"
     contestant, evaluation, memory, _ = rescued

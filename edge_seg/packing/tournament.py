@@ -127,7 +127,7 @@ class Arena:
         known = self.cache.get(*key)
         if known is None:
             with self._worker(contestant) as worker:
-                evaluation, memory = worker.evaluate(self.evaluation.path)
+                evaluation, memory = worker.evaluate(self.evaluation, self.track)
             known = self.cache.put(msgspec.json.encode((evaluation, memory)), *key)
         from edge_seg.metrics import Evaluation
 

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from edge_seg.errors import EdgeSegError
-from edge_seg.files import sha256_file
+from edge_seg.files import require_writable, sha256_file
 from edge_seg.training.settings import Settings
 
 
@@ -72,8 +72,7 @@ def prepare(settings: Settings, output: Path, start: Path | None, threads: int) 
     settings.check()
     if output.suffix != ".safetensors":
         raise EdgeSegError(f"the weights are a .safetensors file, not {output}")
-    if not output.parent.is_dir():
-        raise EdgeSegError(f"cannot write {output}: the folder does not exist; create it first")
+    require_writable(output)
     if threads > 0:
         torch.set_num_threads(threads)
     cv2.setNumThreads(1)  # the augmentation has a thread of its own beside torch's

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -125,6 +127,14 @@ def test_a_disk_that_is_full(
         assert names == {"filler"}
 
 
+def test_a_small_disk_for_temporary_files_is_refused_at_once(
+    pack: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with mounted(tmp_path / "small", "size=1m") as small:
+        monkeypatch.setattr(tempfile, "tempdir", str(small))
+        assert "are needed: free some" in pack()
+
+
 def test_a_disk_that_is_read_only(
     pack: Callable[..., str], tiny_bundle: Path, few_frames: FrameSet, tmp_path: Path
 ) -> None:
@@ -214,6 +224,25 @@ def test_the_wrong_key(tiny_bundle: Path, tmp_path: Path) -> None:
     assert "signed.edgeseg" in done.stderr
     (tmp_path / "no-key.pem").write_text("hello")
     assert "no-key.pem" in refusal("verify", signed, "--key", tmp_path / "no-key.pem")
+
+
+def test_no_runtime_sees_a_bundle_of_the_wrong_maker(
+    tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path / "site", monkeypatch)
+    opened = open_bundle(tiny_bundle)
+    manifest = msgspec.structs.replace(opened.manifest, engine=EngineRef("rogue", "numpy", "1.0"))
+    members = {name: opened.read(name) for name in opened.manifest.members}
+    members[manifest.model_file] = b"killed-at-load"
+    deadly = write_bundle(tmp_path / "x.edgeseg", manifest, members, Ed25519PrivateKey.generate())
+    other = Ed25519PrivateKey.generate().public_key()
+    form = other.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    (tmp_path / "other.pem").write_bytes(form)
+    command = ["verify", str(deadly.path), "--trust"]
+    assert in_a_process(*command).returncode == -signal.SIGILL
+    done = in_a_process(*command, "--key", str(tmp_path / "other.pem"))
+    assert done.returncode == 2
+    assert "give its maker's public key" in done.stderr
 
 
 def test_the_verdict_on_a_damaged_bundle_is_json_too(tiny_bundle: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -14,6 +15,7 @@ from edge_seg.engines.lowering import CannotLowerError, Source
 from edge_seg.engines.session import Options, Session
 from edge_seg.errors import EdgeSegError
 from edge_seg.frames import FrameSet
+from edge_seg.models import registry
 from edge_seg.models.model import Model
 from edge_seg.preprocess import Frame, InputSpec, resize
 from edge_seg.quantize import Recipe, collect_ranges, float_graph, quantize_graph
@@ -215,6 +217,38 @@ def test_a_model_without_a_module_cannot_be_lowered_by_torch(source: Source) -> 
     for name, precision in (("torch", "float32"), ("fbgemm", "int8")):
         with pytest.raises(CannotLowerError, match="came as ONNX"):
             engines.find(name).lowering()(brought, precision, {})
+
+
+def test_an_exported_program_runs_on_every_engine_and_fbgemm_says_why_it_cannot(
+    source: Source, pictures: list[Frame], tmp_path: Path
+) -> None:
+    """FX sees no layers in it: a float file must not compete as int8."""
+    height, width = source.model.input.height, source.model.input.width
+    program = torch.export.export(source.model.module, (torch.zeros(1, 3, height, width),))
+    torch.export.save(program, tmp_path / "fitted.pt2")
+    model = registry.load(str(tmp_path / "fitted.pt2"))
+    graph = float_graph(model)
+    recipe = Recipe(
+        model_digest="m",
+        calibration_digest="c",
+        layers=tuple(layers(graph)),
+        ranges=collect_ranges(graph, source.frames),
+    )
+    brought = Source(model, graph, recipe, source.frames)
+    wanted = None
+    for name, precision, options in WAYS:
+        if name == "fbgemm":
+            with pytest.raises(CannotLowerError, match="FX found no layer to quantize"):
+                engines.find(name).lowering()(brought, precision, options)
+            continue
+        payload = engines.find(name).lowering()(brought, precision, options)
+        session = engines.find(name).open(payload, model.input, options, threads=1)
+        session.preprocess(pictures[0])
+        session.infer()
+        ids = session.ids().copy()
+        session.close()
+        wanted = ids if wanted is None else wanted
+        assert (ids == wanted).mean() > 0.98, (name, precision, options)
 
 
 def test_fbgemm_keeps_the_recipes_float_layers_in_float(source: Source) -> None:

@@ -78,10 +78,21 @@ def _quantize(
             prepared = prepare_fx(with_pixel_shuffle(network).eval(), mapping, example)
             _show(prepared, spec, frames)
             torch.backends.quantized.engine = "fbgemm"
-            return convert_fx(prepared)
+            converted = convert_fx(prepared)
     except Exception as error:  # FX raises what its tracer met in the user's code
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise CannotLowerError(f"FX cannot quantize the module: {reason[:200]}") from error
+    if set(recipe.layers) - set(recipe.float_layers) and not _is_quantized(converted):
+        raise CannotLowerError(
+            "FX found no layer to quantize: it sees torch.nn modules, and an exported program "
+            "has none; bring the model as package.module:factory"
+        )
+    return converted
+
+
+def _is_quantized(network: nn.Module) -> bool:
+    kinds = {type(module).__module__ for module in network.modules()}
+    return any(kind.startswith("torch.ao.nn") and "quantized" in kind for kind in kinds)
 
 
 def _show(prepared: nn.Module, spec: InputSpec, frames: Sequence[Frame]) -> None:
