@@ -7,18 +7,18 @@ source, as ``edge-seg frames import`` reads it.
 from __future__ import annotations
 
 import csv
+import functools
 import tempfile
 from pathlib import Path
 
 import msgspec
-import torch
 
 from edge_seg import Segmenter
 from edge_seg.frames import FrameSet
 from edge_seg.frames.importers import import_folder
 from edge_seg.metrics import evaluate
 from edge_seg.models.registry import load
-from edge_seg.preprocess import Frame, Mask, normalise, resize_mask
+from edge_seg.training.validation import predict
 
 KINDS = ("road+lane", "road_only", "lane_only")
 TOLERANCE_PX = 5.0
@@ -31,11 +31,7 @@ def score(model_name: str, bundle: Path, folder: Path) -> list[dict]:
     groups = sorted({(r["source"], r["kind"]) for r in rows if r["kind"] in KINDS and r["mask"]})
     model = load(model_name)
 
-    def predict(frame: Frame) -> Mask:
-        with torch.inference_mode():
-            logits = model.module(torch.from_numpy(normalise(frame, model.input)))
-        ids = logits.argmax(1)[0].numpy().astype("uint8")
-        return resize_mask(ids, *frame.shape[:2])
+    in_float = functools.partial(predict, model.module, model.input)
 
     results = []
     with tempfile.TemporaryDirectory() as place, Segmenter(bundle) as segmenter:
@@ -48,7 +44,7 @@ def score(model_name: str, bundle: Path, folder: Path) -> list[dict]:
                     "source": source,
                     "kind": kind,
                     "frames": len(frames),
-                    "float": _scores(predict, frames),
+                    "float": _scores(in_float, frames),
                     "int8": _scores(segmenter, frames),
                 }
             )

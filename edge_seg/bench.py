@@ -72,7 +72,7 @@ def interleave(
         for name, worker in workers.items():
             rows, memory[name] = worker.time(frames, share)
             timings[name] += rows
-    return {name: (timings[name], memory[name]) for name in workers}
+    return {name: (timings[name][:count], memory[name]) for name in workers}
 
 
 def quantiles(timings: list[Timings]) -> dict[str, Quantiles]:

@@ -64,7 +64,7 @@ def _open(path: Path, trust: bool) -> Bundle:
     bundle = open_bundle(path)
     check_runs_here(bundle.manifest)
     if not trust:
-        require_trust(bundle)
+        require_trust(bundle, bundle.manifest.engine.name)
     require_runtime(bundle)
     return bundle
 
@@ -81,6 +81,8 @@ def _entrant(
             f"engine '{other}' does not read the bundle's {first.manifest.model_file}: "
             f"pack one for it (edge-seg pack --engine {other}) and compare the bundles"
         )
+    if not trust:
+        require_trust(first, other)
     return other, first, _job(first, model, threads, other)
 
 

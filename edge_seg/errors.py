@@ -31,6 +31,18 @@ class NoSpaceError(EdgeSegError):
     """The disk is full: nothing else that is tried on it can go well."""
 
 
+def in_one_line(error: BaseException, limit: int = 300) -> str:
+    """Return the first line of an error's message, or its kind where it has none.
+
+    >>> in_one_line(ValueError("no such kernel\\nand more"))
+    'no such kernel'
+    >>> in_one_line(KeyError())
+    'KeyError'
+    """
+    lines = str(error).strip().splitlines()
+    return lines[0][:limit] if lines else type(error).__name__
+
+
 def closest(name: str, known: Iterable[str]) -> str:
     """Return a hint for an unknown name: the closest known one, and the whole list.
 

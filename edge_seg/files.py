@@ -25,6 +25,22 @@ TEMPORARY_PREFIX = ".edge-seg-"
 """Every temporary file of this project begins so; `remove_stale` clears what a kill left."""
 
 
+def temporary_prefix() -> str:
+    """Return how this process's temporary names begin: who made them, and in which container.
+
+    A process number means something in its own namespace only (pid_namespaces(7)); containers
+    may share a folder.
+    """
+    return f"{TEMPORARY_PREFIX}{_namespace()}-{os.getpid()}-"
+
+
+def _namespace() -> str:
+    try:
+        return str(os.stat("/proc/self/ns/pid").st_ino)
+    except OSError:  # no Linux
+        return "0"
+
+
 @contextlib.contextmanager
 def atomic_write(path: Path | str) -> Iterator[IO[bytes]]:
     """Yield a binary file that becomes ``path`` on success and vanishes on failure.
@@ -34,9 +50,7 @@ def atomic_write(path: Path | str) -> Iterator[IO[bytes]]:
     path = Path(path)
     temporary: str | None = None
     try:
-        descriptor, temporary = tempfile.mkstemp(
-            dir=path.parent, prefix=f"{TEMPORARY_PREFIX}{os.getpid()}-"
-        )
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=temporary_prefix())
         with os.fdopen(descriptor, "wb") as file:
             yield file
             file.flush()
@@ -91,7 +105,7 @@ def scratch_folder() -> Iterator[Path]:
     place = Path(tempfile.gettempdir())
     remove_stale(place)
     try:
-        folder = tempfile.mkdtemp(prefix=f"{TEMPORARY_PREFIX}{os.getpid()}-", dir=place)
+        folder = tempfile.mkdtemp(prefix=temporary_prefix(), dir=place)
     except OSError as error:
         raise explain(error, place) from error
     try:
@@ -123,8 +137,8 @@ def require_space(folder: Path, needed: int) -> None:
 
 def remove_stale(folder: Path) -> None:
     """Remove temporary files and folders in ``folder`` whose process is gone (left by a kill)."""
-    for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
-        owner = leftover.name[len(TEMPORARY_PREFIX) :].split("-")[0]
+    for leftover in folder.glob(f"{TEMPORARY_PREFIX}{_namespace()}-*"):
+        owner = leftover.name[len(TEMPORARY_PREFIX) :].split("-")[1]
         if owner.isdigit() and not Path(f"/proc/{owner}").exists():
             if leftover.is_dir() and not leftover.is_symlink():
                 shutil.rmtree(leftover, ignore_errors=True)

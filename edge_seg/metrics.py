@@ -187,6 +187,8 @@ def evaluate(
     `edge_seg.frames.manifest`. Boundary F1 is for every scored class but "background".
     Raises `EdgeSegError` where a frame has no mask or a prediction does not fit the truth.
     """
+    if not math.isfinite(tolerance_px):
+        raise EdgeSegError(f"the tolerance is a number of pixels, not {tolerance_px}")
     if not frames.has_masks:
         missing = sum(entry.mask is None for entry in frames.entries)
         raise EdgeSegError(

@@ -13,7 +13,6 @@ float, or are out. The fastest of the rest is packed, with the whole table.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -22,14 +21,20 @@ from edge_seg.bundle.archive import write_bundle
 from edge_seg.bundle.manifest import Candidate
 from edge_seg.cache import Cache
 from edge_seg.engines.lowering import Source
-from edge_seg.errors import EdgeSegError
 from edge_seg.files import remove_stale, require_space
 from edge_seg.frames.check import require_calibration_set
 from edge_seg.models.model import weight_bytes
 from edge_seg.packing.contents import bundle_of
 from edge_seg.packing.deciding import decide, network_frames, sensitivity
 from edge_seg.packing.judging import Judged, choose, judge, say, timed
-from edge_seg.packing.request import Request, Result, check, entrants, record
+from edge_seg.packing.request import (
+    NothingPackedError,
+    Request,
+    Result,
+    check,
+    entrants,
+    record,
+)
 from edge_seg.packing.tournament import Arena
 from edge_seg.quantize import float_graph
 from edge_seg.quantize.graph import layers
@@ -46,7 +51,8 @@ FILES_KEPT = 20
 def pack(request: Request, steps: Steps | None = None, cache: Cache | None = None) -> Result:
     """Run the tournament and write the bundle.
 
-    Raises `EdgeSegError` for input that cannot be packed, or that no engine can take.
+    Raises `EdgeSegError` for input that cannot be packed, `NothingPackedError` where no engine
+    can take the model.
     """
     steps, cache = steps or Steps(), cache or Cache()
     check(request)
@@ -77,7 +83,7 @@ def pack(request: Request, steps: Steps | None = None, cache: Cache | None = Non
         candidates = timed(arena, judged)
     winner = choose(candidates)
     if winner is None:
-        raise _nothing_to_pack(candidates)
+        raise NothingPackedError(candidates)
     held = winner.status == "passed"
     candidates = [_crown(c) if c is winner and held else c for c in candidates]
     with steps("bundle") as step:
@@ -99,11 +105,6 @@ def pack(request: Request, steps: Steps | None = None, cache: Cache | None = Non
 
 def _crown(candidate: Candidate) -> Candidate:
     return msgspec.structs.replace(candidate, status="winner")
-
-
-def _nothing_to_pack(candidates: Sequence[Candidate]) -> EdgeSegError:
-    reasons = "; ".join(f"{c.label}: {c.reason}" for c in candidates if c.status == "failed")
-    return EdgeSegError(f"no engine could take the model: {reasons}")
 
 
 def _verdict(path: Path, winner: Candidate, held: bool) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -14,7 +13,7 @@ import msgspec
 from edge_seg.bench import Quantiles, quantiles
 from edge_seg.draw import overlay
 from edge_seg.errors import EdgeSegError
-from edge_seg.files import TEMPORARY_PREFIX, explain, remove_stale, write_bytes
+from edge_seg.files import explain, remove_stale, temporary_prefix, write_bytes
 from edge_seg.frames.images import quiet_opencv
 from edge_seg.frames.sources import ImageSource, Source
 from edge_seg.preprocess import Frame
@@ -106,7 +105,7 @@ def _overlays(source: Source, out: Path) -> Iterator[Callable[[str, Frame], None
 @contextmanager
 def _video(path: Path, fps: float) -> Iterator[Callable[[Frame], None]]:
     """Yield what appends a picture; the video is kept when a Ctrl-C ends it early."""
-    temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
+    temporary = path.with_name(f"{temporary_prefix()}{path.name}")
     writer = cv2.VideoWriter()
 
     def append(picture: Frame) -> None:

@@ -89,7 +89,7 @@ class Segmenter:
         check_runs_here(self.manifest)
         engine = engines.find(self.manifest.engine.name)
         if not trust:
-            require_trust(opened)
+            require_trust(opened, self.manifest.engine.name)
         require_runtime(opened)
         model = opened.read(self.manifest.model_file)
         session = engine.open(model, self.manifest.input, self.manifest.options, threads)
@@ -152,16 +152,16 @@ def require_runtime(bundle: Bundle) -> None:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    """Return the leading numbers of a version: ``2.13.0+cpu`` is (2, 13, 0)."""
-    match = re.match(r"\d+(?:\.\d+)*", version)
+    """Return the leading numbers of a version, no zeros at its end: ``2.13.0+cpu`` is (2, 13)."""
+    match = re.match(r"\d+(?:\.\d+)*?(?=(?:\.0+)*(?!\.?\d))", version)
     return tuple(int(part) for part in match[0].split(".")) if match else ()
 
 
-def require_trust(bundle: Bundle) -> None:
-    """Raise `EdgeSegError` when running the bundle would unpickle a file nobody vouches for."""
+def require_trust(bundle: Bundle, engine: str) -> None:
+    """Raise `EdgeSegError` where this engine would unpickle a file that nobody vouches for."""
     from edge_seg.bundle.signature import is_trusted, trusted_keys_folder
 
-    unpickles = engines.find(bundle.manifest.engine.name).unpickles
+    unpickles = engines.find(engine).unpickles
     if unpickles and not is_trusted(bundle.manifest_bytes, bundle.signature):
         raise EdgeSegError(
             f"bundle '{bundle.manifest.name}' holds TorchScript, which runs the code it "

@@ -12,19 +12,21 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import os
 import selectors
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from time import monotonic
 from typing import IO, TYPE_CHECKING
 
 import msgspec
 
-from edge_seg.errors import EdgeSegError
-from edge_seg.preprocess import InputSpec
+from edge_seg.errors import EdgeSegError, in_one_line
+from edge_seg.preprocess import Frame, InputSpec
 from edge_seg.progress import Track, silent
 from edge_seg.segmenter import Timings
 
@@ -100,9 +102,11 @@ class Worker:
             [sys.executable, "-m", "edge_seg.worker", str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            bufsize=0,  # two answers may come at once, and `select` sees no buffer of Python's
             stderr=subprocess.DEVNULL,
             env={"GOMP_SPINCOUNT": SPIN_COUNT, **os.environ},
         )
+        self._pending = b""
         try:
             self._ask(msgspec.json.encode(job))
         except BaseException:
@@ -164,13 +168,17 @@ class Worker:
 
     def _receive(self) -> Answer:
         assert self._child.stdout is not None
+        end = monotonic() + TIME_LIMIT_S
         with selectors.DefaultSelector() as selector:
             selector.register(self._child.stdout, selectors.EVENT_READ)
-            if not selector.select(TIME_LIMIT_S):
-                raise WorkerError(f"no answer within {TIME_LIMIT_S:.0f} seconds")
-        reply = self._child.stdout.readline()
-        if not reply.endswith(b"\n"):
-            raise self._died()
+            while b"\n" not in self._pending:
+                if not selector.select(max(0.0, end - monotonic())):
+                    raise WorkerError(f"no answer within {TIME_LIMIT_S:.0f} seconds")
+                block = os.read(self._child.stdout.fileno(), 1 << 16)
+                if not block:
+                    raise self._died()
+                self._pending += block
+        reply, _, self._pending = self._pending.partition(b"\n")
         answer = msgspec.json.decode(reply, type=Answer)
         if answer.error:
             raise WorkerError(answer.error)
@@ -191,6 +199,7 @@ def main() -> None:
     # The parent decides when this ends; Ctrl-C reaches the whole process group.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     pipeline = None
+    images = functools.lru_cache(maxsize=1)(_images)
     for line in sys.stdin.buffer:
         try:
             if pipeline is None:
@@ -198,9 +207,9 @@ def main() -> None:
                 answer = Answer()
             else:
                 request = msgspec.json.decode(line, type=Evaluate | Time | Masks)
-                answer = _answer(pipeline, request, replies)
+                answer = _answer(pipeline, request, replies, images)
         except Exception as error:
-            answer = Answer(error=str(error).strip().split("\n")[0][:300] or repr(error))
+            answer = Answer(error=in_one_line(error))
         _reply(replies, answer)
 
 
@@ -228,13 +237,18 @@ def _load(job: Job) -> Pipeline:
     return Pipeline(engines.find(job.engine).open(model, job.input, job.options, job.threads))
 
 
-def _answer(pipeline: Pipeline, request: Evaluate | Time | Masks, replies: IO[bytes]) -> Answer:
+def _answer(
+    pipeline: Pipeline,
+    request: Evaluate | Time | Masks,
+    replies: IO[bytes],
+    images: Callable[[str], list[Frame]],
+) -> Answer:
     from edge_seg.frames import FrameSet
     from edge_seg.machine import peak_rss_bytes
 
-    frames = FrameSet.open(request.frames)
     match request:
         case Evaluate():
+            frames = FrameSet.open(request.frames)
             from edge_seg.metrics import evaluate
 
             done = Answer(final=False)
@@ -242,21 +256,30 @@ def _answer(pipeline: Pipeline, request: Evaluate | Time | Masks, replies: IO[by
             encoded = msgspec.Raw(msgspec.json.encode(scores))
             return Answer(evaluation=encoded, peak_rss_bytes=peak_rss_bytes())
         case Time(count=count):
-            timings = _time(pipeline, frames, count)
+            timings = _time(pipeline, images(request.frames), count)
             return Answer(timings=timings, peak_rss_bytes=peak_rss_bytes())
         case Masks(indices=indices, folder=folder):
             from edge_seg.files import write_bytes
             from edge_seg.frames.images import encode_mask
 
+            frames = FrameSet.open(request.frames)
             for index in indices:
                 mask = pipeline(frames.image(index))
                 write_bytes(Path(folder) / f"{index}.png", encode_mask(mask))
             return Answer()
 
 
-def _time(pipeline: Pipeline, frames: FrameSet, count: int) -> list[Timings]:
-    """Run over a few decoded frames round and round: decoding is not what is measured."""
-    images = [frames.image(index) for index in range(min(len(frames), DISTINCT_FRAMES))]
+def _images(path: str) -> list[Frame]:
+    """Decode a few frames of a set, once: decoding is not what is timed."""
+    from edge_seg.frames import FrameSet
+
+    frames = FrameSet.open(path)
+    return [frames.image(index) for index in range(min(len(frames), DISTINCT_FRAMES))]
+
+
+def _time(pipeline: Pipeline, images: list[Frame], count: int) -> list[Timings]:
+    """Run over the images round and round; one frame first, for the caches others emptied."""
+    pipeline(images[0])
     timings = []
     for index in range(count):
         pipeline(images[index % len(images)])

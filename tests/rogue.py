@@ -19,14 +19,15 @@ import platform
 
 ENGINE = Engine(
     name="rogue", folder="rogue", runtime="{runtime}", distribution="{runtime}", extra="x86",
-    suffix="bin", minimum_version="0", variants={{"int8": ({{}},)}},
+    suffix="bin", minimum_version="0",
+    variants={{"int8": tuple({{"way": way}} for way in "{behaviour}".split("|"))}},
 )
 SMALL = Target("small", "the tests' own", platform.machine(), ("onnxruntime",), "x86")
 """
 
 LOWERING = """
 def lower(source, precision, options):
-    return b"{behaviour}"
+    return options["way"].encode()
 """
 
 SESSION = '''
@@ -77,12 +78,15 @@ def install(
     behaviour: str = "fine",
     runtime: str = "numpy",
 ) -> None:
-    """Put engine ``rogue`` and target ``small`` on the path, for this process and its children."""
+    """Put engine ``rogue`` and target ``small`` on the path, for this process and its children.
+
+    ``behaviour`` is what its files do; of "hangs|fine" it makes two files, two ways of running it.
+    """
     package, metadata = folder / "rogue", folder / "rogue-1.0.dist-info"
     package.mkdir(parents=True)
     metadata.mkdir()
-    (package / "__init__.py").write_text(INIT.format(runtime=runtime))
-    (package / "lowering.py").write_text(LOWERING.format(behaviour=behaviour))
+    (package / "__init__.py").write_text(INIT.format(runtime=runtime, behaviour=behaviour))
+    (package / "lowering.py").write_text(LOWERING)
     (package / "session.py").write_text(SESSION)
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: rogue\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text(

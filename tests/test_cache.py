@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from edge_seg import cache as caches
 from edge_seg.cache import Cache, code_digest
 from edge_seg.errors import EdgeSegError
+from edge_seg.files import temporary_prefix
 
 KEYS = st.lists(st.text("abc/\\. é", max_size=4), min_size=1, max_size=3)
 
@@ -91,8 +92,8 @@ def test_processes_that_write_at_once_never_leave_a_part(tmp_path: Path) -> None
 
 def test_opening_removes_what_a_kill_left_and_nothing_else(tmp_path: Path) -> None:
     dead = next(pid for pid in range(2**22 - 1, 1, -1) if not Path(f"/proc/{pid}").exists())
-    left = tmp_path / f".edge-seg-{dead}-abc"
-    ours = tmp_path / f".edge-seg-{os.getpid()}-abc"
+    ours = tmp_path / f"{temporary_prefix()}abc"
+    left = tmp_path / ours.name.replace(f"-{os.getpid()}-", f"-{dead}-")
     entry = tmp_path / ("0" * 64)
     for path in (left, ours, entry):
         path.write_bytes(b"")

@@ -22,11 +22,13 @@ from edge_seg.files import (
     scratch_folder,
     sha256,
     sha256_file,
+    temporary_prefix,
     write_bytes,
 )
 
 DEAD = next(pid for pid in range(2**22 - 1, 1, -1) if not Path(f"/proc/{pid}").exists())
 """The id of a process that is not there."""
+BY_THE_DEAD = temporary_prefix().replace(f"-{os.getpid()}-", f"-{DEAD}-")
 
 
 def test_a_file_appears_whole_and_readable(tmp_path: Path) -> None:
@@ -174,11 +176,12 @@ def test_what_could_not_be_written_is_refused(tmp_path: Path) -> None:
 
 
 def test_only_the_leftovers_of_dead_processes_are_removed(tmp_path: Path) -> None:
-    dead_file = tmp_path / f"{TEMPORARY_PREFIX}{DEAD}-a"
-    dead_folder = tmp_path / f"{TEMPORARY_PREFIX}{DEAD}-b"
+    dead_file = tmp_path / f"{BY_THE_DEAD}a"
+    dead_folder = tmp_path / f"{BY_THE_DEAD}b"
     kept = [
-        tmp_path / f"{TEMPORARY_PREFIX}{os.getpid()}-c",  # being written
+        tmp_path / f"{temporary_prefix()}c",  # being written
         tmp_path / f"{TEMPORARY_PREFIX}notes",  # nobody's number
+        tmp_path / f"{TEMPORARY_PREFIX}1-{DEAD}-e",  # of another container, where it may live
         tmp_path / f"mine-{DEAD}-d",
     ]
     dead_folder.mkdir()
@@ -195,7 +198,7 @@ def test_a_link_in_a_leftovers_place_is_not_followed(tmp_path: Path) -> None:
     (mine / "file").write_bytes(b"")
     place = tmp_path / "place"
     place.mkdir()
-    (place / f"{TEMPORARY_PREFIX}{DEAD}-a").symlink_to(mine, target_is_directory=True)
+    (place / f"{BY_THE_DEAD}a").symlink_to(mine, target_is_directory=True)
     remove_stale(place)
     assert (mine / "file").exists()
     assert not list(place.iterdir())
@@ -205,7 +208,7 @@ def test_a_scratch_folder_vanishes_whatever_happens(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    left = tmp_path / f"{TEMPORARY_PREFIX}{DEAD}-left"
+    left = tmp_path / f"{BY_THE_DEAD}left"
     left.mkdir()
     with contextlib.suppress(ValueError), scratch_folder() as folder:
         assert list(tmp_path.iterdir()) == [folder]

@@ -15,7 +15,7 @@ from rogue import install
 from edge_seg import packer, steps
 from edge_seg.bundle.archive import open_bundle
 from edge_seg.bundle.golden import golden_check
-from edge_seg.bundle.manifest import Candidate
+from edge_seg.bundle.manifest import Candidate, Gate
 from edge_seg.cache import Cache
 from edge_seg.classes import ClassMap
 from edge_seg.errors import EdgeSegError
@@ -108,7 +108,7 @@ def test_packing_again_makes_nothing_anew_and_gives_the_same_bytes(
         paths.append(pack(replace(tiny_request, output=tmp_path / name), cache=cache).path)
         made = set(cache.missed)
         if name == "one":
-            assert made == {"recipe", "sensitivity", "lowered", "fastest", "evaluated"}
+            assert made == {"recipe", "sensitivity", "lowered", "fastest", "evaluated", "masks"}
     assert made == set()
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
@@ -163,6 +163,24 @@ def test_a_runtime_that_crashes_loses_and_the_tournament_goes_on(
     rows = {candidate.label: candidate for candidate in result.manifest.candidates}
     assert (rows["rogue/int8"].status, rows["rogue/int8"].reason) == ("failed", reason)
     assert rows["onnxruntime/int8"].status == "winner"
+
+
+def test_a_way_that_crashes_loses_to_the_one_that_runs(
+    tiny_request: Request, pack_cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path / "site", monkeypatch, "killed|fine")
+    target = replace(tiny_request.target, engines=("rogue", "onnxruntime"))
+    request = replace(tiny_request, target=target, output=tmp_path / "x.edgeseg")
+    result = pack(request, cache=pack_cache)
+    rows = {candidate.label: candidate for candidate in result.manifest.candidates}
+    assert rows["rogue/int8"].options == {"way": "fine"}
+    assert rows["rogue/int8"].p50_ms is not None
+
+
+def test_a_gate_that_is_no_number_is_refused(tiny_request: Request, tmp_path: Path) -> None:
+    for gate in (Gate(float("nan"), 1.0), Gate(0.5, float("inf"))):
+        with pytest.raises(EdgeSegError, match="the gate's drops are points"):
+            pack(replace(tiny_request, gate=gate, output=tmp_path / "x.edgeseg"))
 
 
 def test_where_every_engine_fails_the_reasons_are_the_error(

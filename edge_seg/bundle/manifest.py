@@ -21,6 +21,7 @@ import msgspec
 
 from edge_seg.bundle.errors import BundleError
 from edge_seg.classes import ClassMap
+from edge_seg.errors import in_one_line
 from edge_seg.preprocess import InputSpec
 
 SCHEMA_NUMBER = 1
@@ -206,8 +207,9 @@ def decode(payload: bytes) -> Manifest:
         _check_schema(msgspec.json.decode(payload, type=_Header).schema)
         return msgspec.json.decode(payload, type=Manifest)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BundleError(f"its manifest is damaged ({reason}): pack it again") from error
+        raise BundleError(
+            f"its manifest is damaged ({in_one_line(error)}): pack it again"
+        ) from error
 
 
 def _check_schema(schema: str) -> None:

@@ -42,4 +42,6 @@ def parse_classes(text: str | None) -> ClassMap | None:
     from edge_seg.models.class_maps import generic_classes
 
     names = tuple(name.strip() for name in text.split(","))
+    if not all(names) or len(set(names)) < len(names):
+        raise EdgeSegError(f"'{text}' are no class names: write different ones, background,road")
     return LANE if names == LANE.names else generic_classes(len(names), names)

@@ -84,6 +84,7 @@ def command(
     from edge_seg.bundle.manifest import Gate
     from edge_seg.cli.tables import tournament_table
     from edge_seg.packer import Request, pack, record
+    from edge_seg.packing.request import NothingPackedError, record_of_nothing
 
     steps = Steps(console.tell, console.track, console.running)
     with steps("load") as step:
@@ -109,7 +110,13 @@ def command(
         signing_key=key,
         command=shlex.join(["edge-seg", *sys.argv[1:]]),
     )
-    result = pack(request, steps)
+    try:
+        result = pack(request, steps)
+    except NothingPackedError as error:
+        if json:
+            console.write_json(json, record_of_nothing(request, error.candidates, steps))
+        console.output.print(tournament_table(error.candidates))
+        raise
     if json:
         console.write_json(json, record(result))
     console.output.print(tournament_table(result.manifest.candidates))

@@ -26,6 +26,7 @@ def command(
     from edge_seg.bundle.errors import BundleError
     from edge_seg.bundle.verification import verify_bundle
     from edge_seg.cli import console
+    from edge_seg.errors import EdgeSegError
 
     try:
         opened = open_bundle(bundle)
@@ -35,7 +36,7 @@ def command(
 
             with Segmenter(opened, trust=trust) as segmenter:
                 result = verify_bundle(opened, key, segmenter)
-    except BundleError as error:
+    except EdgeSegError as error:
         if json:  # a script that verifies wants the verdict most when it is bad
             console.print_json({"bundle": str(bundle), "ok": False, "faults": [str(error)]})
         raise

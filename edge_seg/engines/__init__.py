@@ -15,7 +15,12 @@ import importlib
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, entry_points, version
+from importlib.metadata import (
+    PackageNotFoundError,
+    entry_points,
+    packages_distributions,
+    version,
+)
 from typing import TYPE_CHECKING, Any
 
 from edge_seg.errors import EdgeSegError, MissingRuntimeError, closest
@@ -60,7 +65,11 @@ class Engine:
         try:
             return version(self.distribution)
         except PackageNotFoundError as error:
-            raise self._missing() from error
+            # The same runtime comes under other names too: onnxruntime-gpu, openvino-nightly.
+            others = packages_distributions().get(self.runtime) if self.installed else None
+            if not others:
+                raise self._missing() from error
+            return version(others[0])
 
     def open(
         self, model: bytes, spec: InputSpec, options: Options, threads: int | None = None

@@ -33,11 +33,6 @@ class Session(Protocol):
         """Free the runtime's memory; the session is of no use afterwards."""
 
 
-def in_one_line(error: Exception) -> str:
-    """Return the start of what a runtime says, which may be many lines, as one."""
-    return " ".join(str(error).split())[:300] or type(error).__name__
-
-
 def check_ends(found: Sequence[tuple[str, tuple[int, ...]]], spec: InputSpec) -> None:
     """Refuse a model whose input and output, as (type, shape), are not the frame and the ids.
 

@@ -29,7 +29,7 @@ from edge_seg.frames.statistics import (
 from edge_seg.preprocess import Frame, Mask
 
 MIN_CALIBRATION_FRAMES = 32
-"""Fewest usable, distinct frames that ranges are collected on.
+"""Fewest usable frames, none nearly another, that ranges are collected on.
 
 Where to draw the line is this project's choice. Krishnamoorthi, "Quantizing deep convolutional
 networks for efficient inference" (2018), finds about 100 mini-batches sufficient for activation
@@ -82,24 +82,18 @@ def check(frames: FrameSet, progress: Progress | None = None) -> list[Finding]:
 def require_calibration_set(frames: FrameSet, progress: Progress | None = None) -> None:
     """Raise `EdgeSegError` unless activation ranges can be collected on these frames.
 
-    Wanted: no frame of random noise, and at least `MIN_CALIBRATION_FRAMES` that differ and
-    are not all dark, all bright or without contrast.
+    Wanted: no frame of random noise, and at least `MIN_CALIBRATION_FRAMES` that are not all
+    dark, all bright, without contrast, or nearly a frame earlier in the set.
     """
-    need = f"calibration needs at least {MIN_CALIBRATION_FRAMES} different road frames"
-    if len(frames) < MIN_CALIBRATION_FRAMES:
-        raise EdgeSegError(
-            f"{need}, and {frames.name!r} has {len(frames)}: "
-            f"add {MIN_CALIBRATION_FRAMES - len(frames)} more, or use --calibration lane-mini"
-        )
-    noise, poor, seen = [], [], set()
+    noise: list[str] = []
+    hashes: list[int] = []
     for index, entry in enumerate(frames.entries):
-        verdict = image_statistics(frames.image(index)).verdict
+        image = frames.image(index)
+        verdict = image_statistics(image).verdict
         if verdict == "noise":
             noise.append(entry.id)
-        elif verdict != "fine":
-            poor.append(entry.id)
-        else:
-            seen.add(entry.frame_sha256)
+        elif verdict == "fine":
+            hashes.append(difference_hash(image))
         if progress is not None:
             progress(index + 1, len(frames))
     if noise:
@@ -108,12 +102,28 @@ def require_calibration_set(frames: FrameSet, progress: Progress | None = None) 
             f"({_some(noise)}): ranges from noise are wrong on the road; "
             "calibrate on frames from the camera, or use --calibration lane-mini"
         )
-    if len(seen) < MIN_CALIBRATION_FRAMES:
-        copies = len(frames) - len(poor) - len(seen)
+    copies = len(_near_duplicates(hashes))
+    different = len(hashes) - copies
+    if different < MIN_CALIBRATION_FRAMES:
+        left_out = _left_out(len(frames), len(frames) - len(hashes), copies)
         raise EdgeSegError(
-            f"{need}, and of the {len(frames)} in {frames.name!r} only {len(seen)} count: "
-            f"{len(poor)} are dark, bright or without contrast, {copies} are copies"
+            f"calibration needs at least {MIN_CALIBRATION_FRAMES} different road frames, "
+            f"and {frames.name!r} has {different}{left_out}: "
+            f"add {MIN_CALIBRATION_FRAMES - different} more, or use --calibration lane-mini"
         )
+
+
+def _left_out(count: int, poor: int, copies: int) -> str:
+    """Return why not all ``count`` frames were counted, in words; nothing where they were."""
+    reasons = [
+        f"{number} {words}"
+        for number, words in (
+            (poor, "dark, bright or without contrast"),
+            (copies, "copies or nearly so"),
+        )
+        if number
+    ]
+    return f" among its {count} ({', '.join(reasons)})" if reasons else ""
 
 
 class _Survey:
@@ -163,12 +173,6 @@ def _manifest_findings(frames: FrameSet) -> Iterator[Finding]:
     if frames.recorded_digest != frames.digest:
         message = f"{manifests.MANIFEST} was changed after it was written: import the frames again"
         yield Finding("error", "changed", message)
-    if len(frames) < MIN_CALIBRATION_FRAMES:
-        message = (
-            f"calibration needs at least {MIN_CALIBRATION_FRAMES} frames, "
-            f"and there are {len(frames)}"
-        )
-        yield Finding("warning", "too-few", message)
 
 
 _VERDICTS = {
@@ -203,6 +207,7 @@ def _picture_findings(survey: _Survey) -> Iterator[Finding]:
 
 
 def _duplicate_findings(frames: FrameSet, survey: _Survey) -> Iterator[Finding]:
+    """Yield copies, near copies, and what `require_calibration_set` would miss."""
     by_digest: dict[str, list[str]] = defaultdict(list)
     for entry in frames.entries:
         by_digest[entry.frame_sha256].append(entry.id)
@@ -221,6 +226,13 @@ def _duplicate_findings(frames: FrameSet, survey: _Survey) -> Iterator[Finding]:
         ids = [unlike[index] for index in near]
         message = f"{_count(ids)} nearly a picture earlier in the set: {_some(ids)}"
         yield Finding("warning", "near-duplicates", message, tuple(ids))
+    different = len(unlike) - len(near)
+    if different < MIN_CALIBRATION_FRAMES:
+        message = (
+            f"calibration needs at least {MIN_CALIBRATION_FRAMES} different frames, "
+            f"and there are {different}"
+        )
+        yield Finding("warning", "too-few", message)
 
 
 def _near_duplicates(hashes: list[int]) -> list[int]:

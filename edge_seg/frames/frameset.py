@@ -201,7 +201,7 @@ def check_mask_values(mask: Mask, classes: ClassMap, path: Path | str) -> None:
         raise EdgeSegError(
             f"{path} holds the ids {foreign[:5]}, but the class map has 0..{len(classes) - 1} "
             f"({', '.join(classes.names)}) and 255 for ignore: "
-            f"map them, as in `--map {foreign[0]}=1`"
+            f"map them, as in `--map {foreign[0]}=1`, or import with your classes: `--classes`"
         )
 
 

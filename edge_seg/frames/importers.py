@@ -2,6 +2,7 @@
 
     import_folder("road", "camseq", source="camseq01", kind="road+lane")
     import_folder("dataset", "mine", mask_map={3: 1, 7: 2})
+    import_folder("dataset", "theirs", classes=model.classes)
     import_video("drive.mp4", "drive", every=30)
 
 `import_folder` knows three layouts, and takes the first that fits:
@@ -11,7 +12,8 @@
 - ``images/`` and ``masks/``, paired by file name without the ending;
 - images, without masks.
 
-``kind`` says what the masks can judge (`KINDS`), and becomes the set's ``scored``.
+``kind`` says what the masks can judge (`KINDS`), and becomes the set's ``scored``. Its words
+are about the project's own classes; masks of other classes are labelled fully, or not at all.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edge_seg.classes import IGNORE, LANE
+from edge_seg.classes import IGNORE, LANE, ClassMap
 from edge_seg.errors import EdgeSegError, closest
 from edge_seg.frames.frameset import FrameSet
 from edge_seg.frames.headers import read_header
@@ -72,6 +74,7 @@ def import_folder(
     kind: str | None = None,
     source: str | None = None,
     licence: str | None = None,
+    classes: ClassMap | None = None,
     mask_map: Mapping[int, int] | None = None,
     images_only: bool = False,
     limit: int | None = None,
@@ -80,27 +83,29 @@ def import_folder(
     """Write the frame set ``out`` from a folder and return it.
 
     With an index, ``kind`` and ``source`` select rows; without one, ``kind`` says what the
-    masks can judge and ``source`` where they come from. ``mask_map`` replaces ids in the masks
-    ({3: 1}: 3 becomes 1), others stay. ``images_only`` leaves masks out; ``limit`` takes the
-    first frames only. JPEG and PNG files are copied byte for byte.
-    Raises `EdgeSegError` where nothing is selected, kinds are mixed or a file is broken;
-    nothing is left of ``out`` then.
+    masks can judge and ``source`` where they come from. ``classes`` says what the ids in the
+    masks mean (default: `LANE`). ``mask_map`` replaces ids in the masks ({3: 1}: 3 becomes 1),
+    others stay. ``images_only`` leaves masks out; ``limit`` takes the first frames only. JPEG and
+    PNG files are copied byte for byte.
+    Raises `EdgeSegError` where nothing is selected, kinds are mixed or judge classes that
+    ``classes`` lacks, a mask holds an id that is none of them, or a file is broken; nothing is
+    left of ``out`` then.
     """
-    folder, out = Path(folder), Path(out)
+    folder, out, classes = Path(folder), Path(out), classes or LANE
     items = _find(folder, kind, source)[:limit]
     if images_only:
         items = [item._replace(mask=None, kind="unlabelled") for item in items]
-    labels = _labels(items)
+    labels = _labels(items, classes)
     writer = FrameSetWriter(
         out,
         name=name or out.name,
-        classes=LANE,
+        classes=classes,
         licence=licence or _join(item.licence for item in items),
         source=_join(item.source for item in items),
         scored=labels.scored,
         merge=labels.merge,
     )
-    table = _mask_table(mask_map or {})
+    table = _mask_table(mask_map or {}, classes)
     with writer:
         for index, (item, id) in enumerate(zip(items, _identifiers(items), strict=True)):
             payload, suffix, image = _image_file(item.image)
@@ -241,7 +246,7 @@ def _select(items: list[_Item], index: Path, kind: str | None, source: str | Non
     return chosen
 
 
-def _labels(items: list[_Item]) -> Labels:
+def _labels(items: list[_Item], classes: ClassMap) -> Labels:
     """Return what the masks of all items can judge; refuse kinds that judge differently."""
     kinds = Counter(item.kind for item in items if item.mask is not None)
     found = [KINDS.get(kind, KINDS["road+lane"]) for kind in kinds]
@@ -251,7 +256,21 @@ def _labels(items: list[_Item]) -> Labels:
             f"masks of different kinds cannot be scored together: {counts}; "
             "choose with --kind or --source, or leave masks out with --images-only"
         )
+    for kind, labels in zip(kinds, found, strict=True):
+        _check_kind(kind, labels, classes)
     return found[0] if found else KINDS["unlabelled"]
+
+
+def _check_kind(kind: str, labels: Labels, classes: ClassMap) -> None:
+    """Refuse a kind that speaks of classes which the map does not have."""
+    meant = dict.fromkeys((*(labels.scored or ()), *labels.merge, *labels.merge.values()))
+    lacking = [name for name in meant if name not in classes.names]
+    if lacking:
+        raise EdgeSegError(
+            f"masks of kind {kind!r} judge {' and '.join(meant)}, and {', '.join(classes.names)} "
+            f"has no {' and no '.join(lacking)}: name them in --classes, or leave the kind out "
+            "(--kind, or the column in index.csv), which scores every class"
+        )
 
 
 def _identifiers(items: list[_Item]) -> Iterator[str]:
@@ -290,13 +309,13 @@ def _mask_of(item: _Item, image: Frame, table: Mask) -> Mask:
     return table[mask]
 
 
-def _mask_table(mask_map: Mapping[int, int]) -> Mask:
+def _mask_table(mask_map: Mapping[int, int], classes: ClassMap) -> Mask:
     table = np.arange(IGNORE + 1, dtype=np.uint8)
     for old, new in mask_map.items():
-        if not (0 <= old <= IGNORE and (0 <= new < len(LANE) or new == IGNORE)):
+        if not (0 <= old <= IGNORE and (0 <= new < len(classes) or new == IGNORE)):
             raise EdgeSegError(
-                f"--map {old}={new}: ids are 0..255, and become 0..{len(LANE) - 1} "
-                f"({', '.join(LANE.names)}) or 255 for ignore"
+                f"--map {old}={new}: ids are 0..255, and become 0..{len(classes) - 1} "
+                f"({', '.join(classes.names)}) or 255 for ignore"
             )
         table[old] = new
     return table

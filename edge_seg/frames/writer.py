@@ -21,7 +21,14 @@ import msgspec
 
 from edge_seg.classes import LANE, ClassMap
 from edge_seg.errors import EdgeSegError
-from edge_seg.files import TEMPORARY_PREFIX, explain, remove_stale, sha256, sync_folder, write_bytes
+from edge_seg.files import (
+    explain,
+    remove_stale,
+    sha256,
+    sync_folder,
+    temporary_prefix,
+    write_bytes,
+)
 from edge_seg.frames import manifest as manifests
 from edge_seg.frames.frameset import check_mask_values
 from edge_seg.frames.images import encode_image, encode_mask
@@ -65,8 +72,7 @@ class FrameSetWriter:
         try:
             parent.mkdir(parents=True, exist_ok=True)
             remove_stale(parent)
-            prefix = f"{TEMPORARY_PREFIX}{os.getpid()}-"
-            self._folder = Path(tempfile.mkdtemp(dir=parent, prefix=prefix))
+            self._folder = Path(tempfile.mkdtemp(dir=parent, prefix=temporary_prefix()))
             (self._folder / "frames").mkdir()
             (self._folder / "masks").mkdir()
         except OSError as error:

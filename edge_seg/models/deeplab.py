@@ -25,7 +25,7 @@ import msgspec
 import torch
 from torch import nn
 
-from edge_seg.errors import EdgeSegError
+from edge_seg.errors import EdgeSegError, in_one_line
 
 
 class DeepLabConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -171,9 +171,9 @@ def from_transformers(place: str, height: int, width: int) -> Pretrained:
             place, config=stored, use_safetensors=True, output_loading_info=True
         )
     except (OSError, ValueError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
         raise EdgeSegError(
-            f"cannot load {place} as a MobileNetV2ForSemanticSegmentation checkpoint: {reason}"
+            f"cannot load {place} as a MobileNetV2ForSemanticSegmentation checkpoint: "
+            f"{in_one_line(error)}"
         ) from error
     missing = sorted(report["missing_keys"])
     if missing:

@@ -25,7 +25,7 @@ from typing import Any
 import msgspec
 import torch
 
-from edge_seg.errors import EdgeSegError
+from edge_seg.errors import EdgeSegError, in_one_line
 from edge_seg.models import weights_file
 from edge_seg.models.model import Model, Overrides, from_network
 from edge_seg.models.user import guess_classes
@@ -56,8 +56,9 @@ def load(name: str, overrides: Overrides) -> Model:
             warnings.simplefilter("ignore")
             program = torch.export.load(path)
     except Exception as error:  # torch's errors on a broken program have no common root
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise EdgeSegError(f"{path} cannot be loaded as an exported program: {reason}") from error
+        raise EdgeSegError(
+            f"{path} cannot be loaded as an exported program: {in_one_line(error)}"
+        ) from error
     height, width = _input_size(program, path, overrides.input_size)
     weights_file.refuse_not_finite(program.state_dict, path)
     network = _in_eval_mode(program)
@@ -70,7 +71,11 @@ def refuse_code(path: Path) -> None:
     """Raise `EdgeSegError` unless loading ``path`` can run no code of its maker."""
     try:
         with zipfile.ZipFile(path) as archive:
-            members = {member.partition("/")[2]: member for member in archive.namelist()}
+            names = archive.namelist()
+            members = {name.partition("/")[2]: name for name in names}
+            folders = {name.partition("/")[0] for name in names}
+            if len(folders) != 1 or len({name.lower() for name in members}) != len(names):
+                raise _refusal(path, "two of its members have one name, or it has two folders")
             for member in members:
                 if not _KNOWN_MEMBERS.fullmatch(member):
                     raise _refusal(path, f"it holds {member or 'a member without a folder'}")

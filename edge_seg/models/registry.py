@@ -58,6 +58,8 @@ def load(
     per RGB channel of a 0..1 frame. Raises `EdgeSegError` where anything does not fit.
     """
     check_name(name)
+    if weights is not None and name.endswith((".onnx", ".pt2")):
+        raise EdgeSegError(f"{name} brings its own weights: leave --weights out")
     overrides = Overrides(input_size, classes, mean, std)
 
     from edge_seg.models import exported, onnx_file, user

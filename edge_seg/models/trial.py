@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from edge_seg.errors import EdgeSegError
+from edge_seg.errors import EdgeSegError, in_one_line
 from edge_seg.models.model import Model
 
 
@@ -25,9 +25,8 @@ def check_output(model: Model) -> None:
     except EdgeSegError:
         raise
     except Exception as error:  # the user's own code runs here: anything may come
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise EdgeSegError(
-            f"{model.name} fails on an input of shape {shape}: {reason}; "
+            f"{model.name} fails on an input of shape {shape}: {in_one_line(error)}; "
             "give the size it was made for with --input-size"
         ) from error
     wanted = (1, len(model.classes), model.input.height, model.input.width)

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from edge_seg.classes import LANE, ClassMap
-from edge_seg.errors import EdgeSegError, closest
+from edge_seg.errors import EdgeSegError, closest, in_one_line
 from edge_seg.models import weights_file
 from edge_seg.models.class_maps import generic_classes
 from edge_seg.models.model import Model, Overrides, from_network
@@ -70,7 +70,7 @@ def _make(name: str) -> nn.Module:
     except Exception as error:  # the user's own code runs here: anything may come
         raise EdgeSegError(
             f"cannot import {module_name} for the model {name}: "
-            f"{type(error).__name__}: {_first_line(error)}"
+            f"{type(error).__name__}: {in_one_line(error)}"
         ) from error
     factory: Any = getattr(module, attribute, None)
     if not callable(factory):
@@ -82,7 +82,7 @@ def _make(name: str) -> nn.Module:
         network = factory()
     except Exception as error:
         raise EdgeSegError(
-            f"the factory {name} fails: {type(error).__name__}: {_first_line(error)}; "
+            f"the factory {name} fails: {type(error).__name__}: {in_one_line(error)}; "
             "it is called without arguments"
         ) from error
     if not isinstance(network, nn.Module):
@@ -90,10 +90,6 @@ def _make(name: str) -> nn.Module:
             f"the factory {name} returns {type(network).__name__}, not a torch.nn.Module"
         )
     return network
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or ["no message"])[0]
 
 
 def read_state(path: str | Path) -> dict[str, torch.Tensor]:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-import cv2
 import msgspec
 import numpy as np
 
@@ -20,7 +19,6 @@ from edge_seg.bundle.manifest import (
     Manifest,
     ModelSource,
 )
-from edge_seg.files import scratch_folder
 from edge_seg.frames import FrameSet
 from edge_seg.machine import this_machine
 from edge_seg.packing.model_card import model_card
@@ -58,8 +56,9 @@ def bundle_of(
     """Return the manifest and the members of the champion's bundle."""
     held = any(c.status == "winner" for c in candidates)
     shown = _spread(len(request.evaluation), SHOWN)
-    ran = [j.contestant for j in judged if j.contestant is not None]
-    masks = {c.label: _masks(arena, c, shown) for c in ran}
+    alive = {c.label for c in candidates if c.status != "failed"}
+    ran = [j.contestant for j in judged if j.contestant is not None and j.label in alive]
+    masks = {c.label: arena.masks(c, shown) for c in ran}
     agreement = {c.label: _agreement(arena, c, shown, masks) for c in ran if c.precision == "int8"}
     images = [request.evaluation.image(index) for index in shown]
     golden, members = make_golden(images[:GOLDEN], masks[champion.label][:GOLDEN])
@@ -129,14 +128,6 @@ def tool_versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def _masks(arena: Arena, contestant: Contestant, indices: tuple[int, ...]) -> list[Mask]:
-    """Return the masks that the contestant's own runtime gives for some evaluation frames."""
-    with scratch_folder() as folder:
-        arena.masks(contestant, indices, folder)
-        files = [str(folder / f"{index}.png") for index in indices]
-        return [np.asarray(cv2.imread(file, cv2.IMREAD_GRAYSCALE), np.uint8) for file in files]
 
 
 def _agreement(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,8 @@ from edge_seg.bundle.manifest import Candidate, Gate, Machine, Manifest
 from edge_seg.errors import EdgeSegError, closest
 from edge_seg.files import require_writable
 from edge_seg.frames import FrameSet
+from edge_seg.machine import this_machine
+from edge_seg.steps import Steps
 from edge_seg.target import Target
 
 if TYPE_CHECKING:
@@ -72,6 +75,8 @@ def check_names(target: Target, wanted: Sequence[str], method: str) -> None:
 def check(request: Request) -> None:
     """Refuse what would only fail after minutes of work."""
     check_names(request.target, request.engines, request.method)
+    if not (math.isfinite(request.gate.max_drop) and math.isfinite(request.gate.max_class_drop)):
+        raise EdgeSegError("the gate's drops are points, such as 0.5, not infinite and not NaN")
     if not request.evaluation.has_masks:
         raise EdgeSegError(
             f"evaluation set '{request.evaluation.name}' has frames without masks: "
@@ -111,6 +116,15 @@ def entrants(request: Request) -> list[tuple[str, str]]:
     ]
 
 
+class NothingPackedError(EdgeSegError):
+    """No engine could take the model; ``candidates`` says of each why."""
+
+    def __init__(self, candidates: list[Candidate]) -> None:
+        reasons = "; ".join(f"{c.label}: {c.reason}" for c in candidates if c.status == "failed")
+        super().__init__(f"no engine could take the model: {reasons}")
+        self.candidates = candidates
+
+
 class StepRecord(msgspec.Struct, frozen=True):
     """One step and how long it took."""
 
@@ -122,8 +136,8 @@ class Record(msgspec.Struct, frozen=True):
     """The result as JSON: schema ``edge-seg/pack-1``."""
 
     schema: str
-    bundle: str
-    digest: str
+    bundle: str | None
+    digest: str | None
     model: str
     target: str
     winner: str | None
@@ -148,4 +162,20 @@ def record(result: Result) -> Record:
         candidates=manifest.candidates,
         steps=[StepRecord(name, seconds) for name, seconds in result.steps],
         machine=manifest.machine,
+    )
+
+
+def record_of_nothing(request: Request, candidates: list[Candidate], steps: Steps) -> Record:
+    """Return the same where no engine could take the model."""
+    return Record(
+        schema="edge-seg/pack-1",
+        bundle=None,
+        digest=None,
+        model=request.model.name,
+        target=request.target.name,
+        winner=None,
+        gate=request.gate,
+        candidates=candidates,
+        steps=[StepRecord(name, seconds) for name, seconds in steps.finished],
+        machine=this_machine(),
     )

@@ -20,8 +20,9 @@ from edge_seg.cache import Cache
 from edge_seg.engines import Engine
 from edge_seg.engines.lowering import Source
 from edge_seg.engines.session import Options
-from edge_seg.errors import EdgeSegError
+from edge_seg.errors import EdgeSegError, in_one_line
 from edge_seg.files import scratch_folder, sha256, write_bytes
+from edge_seg.frames.images import decode_mask
 from edge_seg.machine import this_machine
 from edge_seg.progress import Track, silent
 from edge_seg.quantize import recipe as recipes
@@ -31,6 +32,7 @@ from edge_seg.worker import Job, Worker, WorkerError
 if TYPE_CHECKING:
     from edge_seg.frames import FrameSet
     from edge_seg.metrics import Evaluation
+    from edge_seg.preprocess import Mask
 
 VARIANT_FRAMES = 20
 """Frames that two ways of running one file are compared on; they differ by much or not at all."""
@@ -105,15 +107,42 @@ class Arena:
         known = self.cache.get(*key)
         if known is not None:
             return variants[int(known)]
-        timings = self.time({str(i): v for i, v in enumerate(variants)}, VARIANT_FRAMES)
-        medians = {k: bench.quantiles(rows)["total"].p50_ms for k, (rows, _) in timings.items()}
+        timings, failed = self.time_all(
+            {str(index): variant for index, variant in enumerate(variants)}, VARIANT_FRAMES
+        )
+        if not timings:
+            raise WorkerError(next(iter(failed.values())))
+        medians = {key: bench.quantiles(rows)["total"].p50_ms for key, rows in timings.items()}
         fastest = min(medians, key=medians.__getitem__)
         return variants[int(self.cache.put(fastest.encode(), *key))]
 
     def evaluate(self, contestant: Contestant) -> tuple[Evaluation, int]:
         """Return the scores and the peak memory in bytes of a contestant's own process."""
-        key = (
-            "evaluated",
+        key = ("evaluated", *self._run_key(contestant))
+        known = self.cache.get(*key)
+        if known is None:
+            with self._worker(contestant) as worker:
+                evaluation, memory = worker.evaluate(self.evaluation, self.track)
+            known = self.cache.put(msgspec.json.encode((evaluation, memory)), *key)
+        from edge_seg.metrics import Evaluation
+
+        return msgspec.json.decode(known, type=tuple[Evaluation, int])
+
+    def masks(self, contestant: Contestant, frames: tuple[int, ...]) -> list[Mask]:
+        """Return the masks (H, W) that the contestant's own runtime gives for these frames."""
+        key = ("masks", repr(frames), *self._run_key(contestant))
+        known = self.cache.get(*key)
+        if known is None:
+            with scratch_folder() as folder, self._worker(contestant) as worker:
+                worker.masks(self.evaluation.path, frames, folder)
+                files = [(folder / f"{index}.png").read_bytes() for index in frames]
+            known = self.cache.put(msgspec.msgpack.encode(files), *key)
+        files = msgspec.msgpack.decode(known, type=list[bytes])
+        return [decode_mask(file, contestant.label) for file in files]
+
+    def _run_key(self, contestant: Contestant) -> tuple[str, ...]:
+        """Return what a contestant's masks follow from."""
+        return (
             sha256(contestant.model),
             repr(self.source.model.input),  # TorchScript files do not hold the size
             repr(sorted(contestant.options.items())),
@@ -124,19 +153,6 @@ class Arena:
             str(self.threads),
             repr(this_machine()),
         )
-        known = self.cache.get(*key)
-        if known is None:
-            with self._worker(contestant) as worker:
-                evaluation, memory = worker.evaluate(self.evaluation, self.track)
-            known = self.cache.put(msgspec.json.encode((evaluation, memory)), *key)
-        from edge_seg.metrics import Evaluation
-
-        return msgspec.json.decode(known, type=tuple[Evaluation, int])
-
-    def masks(self, contestant: Contestant, frames: tuple[int, ...], folder: Path) -> None:
-        """Write the contestant's masks of these evaluation frames to ``folder/<index>.png``."""
-        with self._worker(contestant) as worker:
-            worker.masks(self.evaluation.path, frames, folder)
 
     def time(
         self, contestants: dict[str, Contestant], frames: int, track: Track = silent
@@ -152,27 +168,31 @@ class Arena:
     def time_all(
         self, contestants: dict[str, Contestant], frames: int, track: Track = silent
     ) -> tuple[dict[str, list[Timings]], dict[str, str]]:
-        """Time contestants side by side; return the timings, and why some could not be timed."""
+        """Time contestants side by side; return the timings, and why some could not be timed.
+
+        Where all at once are too much for the machine, each is timed alone.
+        """
         try:
             timed = self.time(contestants, frames, track)
+            return {name: rows for name, (rows, _) in timed.items()}, {}
         except WorkerError:
-            # One of them ended; run alone, each shows whether it was the one.
-            failed = self._that_fail(contestants)
-            rest = {name: c for name, c in contestants.items() if name not in failed}
-            if not failed:
-                raise
-            timed = self.time(rest, frames, track)
-            return {name: rows for name, (rows, _) in timed.items()}, failed
-        return {name: rows for name, (rows, _) in timed.items()}, {}
+            alone, failed = self._time_alone(contestants, frames)
+        if not failed:
+            return alone, {}
+        rest = {name: contestants[name] for name in alone}
+        side_by_side, more = self.time_all(rest, frames, track)
+        return side_by_side, {**failed, **more}
 
-    def _that_fail(self, contestants: dict[str, Contestant]) -> dict[str, str]:
-        failed = {}
+    def _time_alone(
+        self, contestants: dict[str, Contestant], frames: int
+    ) -> tuple[dict[str, list[Timings]], dict[str, str]]:
+        timings, failed = {}, {}
         for name, contestant in contestants.items():
             try:
-                self.time({name: contestant}, VARIANT_FRAMES)
+                timings[name], _ = self.time({name: contestant}, frames)[name]
             except WorkerError as error:
                 failed[name] = str(error)
-        return failed
+        return timings, failed
 
     def with_recipe(self, recipe: recipes.Recipe) -> Arena:
         """Return the same arena for another recipe of the same model."""
@@ -206,6 +226,4 @@ def reason(error: Exception) -> str:
     """Return why a contestant failed, in one line."""
     if isinstance(error, (EdgeSegError, WorkerError)):
         return str(error)
-    return (
-        f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200] if str(error) else ''}"
-    )
+    return f"{type(error).__name__}: {in_one_line(error, 200)}"

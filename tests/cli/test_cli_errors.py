@@ -14,10 +14,12 @@ from pathlib import Path
 import cv2
 import msgspec
 import numpy as np
+import onnx
 import pytest
 from command_line import edge_seg, refusal
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from onnx import TensorProto, helper, numpy_helper
 from rogue import install
 
 from edge_seg.bundle.archive import open_bundle, write_bundle
@@ -93,6 +95,56 @@ def test_weights_that_are_none(pack: Callable[..., str], tiny_model: Model, tmp_
     assert "there is no such file" in pack(
         "--model", "torch.nn:Identity", "--weights", tmp_path / "none.pth"
     )
+
+
+def graph(path: Path, last: onnx.NodeProto, shape: list[int]) -> Path:
+    """Write an ONNX file: an image, three logits a pixel ("logits"), and ``last`` ("out")."""
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 64, 128])
+    out = helper.make_tensor_value_info("out", TensorProto.FLOAT, shape)
+    weight = numpy_helper.from_array(np.eye(3, dtype=np.float32)[:, :, None, None], "weight")
+    nodes = [helper.make_node("Conv", ["image", "weight"], ["logits"]), last]
+    domains = [helper.make_opsetid("", 17), helper.make_opsetid("mine", 1)]
+    made = helper.make_graph(nodes, "lanes", [image], [out], [weight])
+    onnx.save(helper.make_model(made, opset_imports=domains, ir_version=8), str(path))
+    return path
+
+
+@pytest.mark.parametrize(("kind", "domain"), [("Rode", ""), ("Road", "mine")])
+def test_an_operator_that_nobody_knows_is_named(
+    pack: Callable[..., str], tmp_path: Path, kind: str, domain: str
+) -> None:
+    last = helper.make_node(kind, ["logits"], ["out"], domain=domain)
+    line = pack("--model", graph(tmp_path / "lanes.onnx", last, [1, 3, 64, 128]))
+    assert "lanes" in line and kind in line
+
+
+@pytest.mark.parametrize(
+    ("last", "shape", "words"),
+    [
+        (helper.make_node("Flatten", ["logits"], ["out"]), [1, 24576], "returns 2 dimensions"),
+        (
+            helper.make_node("ReduceMax", ["logits"], ["out"], axes=[1], keepdims=0),
+            [1, 64, 128],
+            "returns 3 dimensions",
+        ),
+        (
+            helper.make_node("Transpose", ["logits"], ["out"], perm=[0, 2, 3, 1]),
+            [1, 64, 128, 3],
+            "returns (1, 64, 128, 3)",
+        ),
+        (
+            helper.make_node("MaxPool", ["logits"], ["out"], kernel_shape=[2, 2], strides=[2, 2]),
+            [1, 3, 32, 64],
+            "returns (1, 3, 32, 64)",
+        ),
+    ],
+    ids=["flat", "class ids", "channels last", "half the size"],
+)
+def test_an_output_that_is_not_logits_of_the_inputs_size_is_named(
+    pack: Callable[..., str], tmp_path: Path, last: onnx.NodeProto, shape: list[int], words: str
+) -> None:
+    line = pack("--model", graph(tmp_path / "lanes.onnx", last, shape))
+    assert f"{words}, not (N, classes, H, W)" in line
 
 
 def test_places_that_cannot_be_written(pack: Callable[..., str], tmp_path: Path) -> None:

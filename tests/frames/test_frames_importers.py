@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from edge_seg.classes import LANE, ClassMap
 from edge_seg.errors import EdgeSegError
 from edge_seg.frames import FrameSet
 from edge_seg.frames.images import encode_image, encode_mask
 from edge_seg.frames.importers import import_folder, import_video, parse_mask_map
+from edge_seg.models.class_maps import generic_classes
+
+STREET = ClassMap(("background", "road", "sidewalk", "car"), ((0, 0, 0),) * 4)
 
 
 def picture(seed: int) -> np.ndarray:
@@ -141,6 +148,52 @@ def test_images_beside_masks_with_mapped_values(paired: Path, tmp_path: Path) ->
 def test_unmapped_values_name_the_file_and_the_way_out(paired: Path, tmp_path: Path) -> None:
     with pytest.raises(EdgeSegError, match=r"f 1.png.*\[3, 9\].*--map 3=1"):
         import_folder(paired, tmp_path / "out")
+
+
+def test_masks_of_other_classes(paired: Path, tmp_path: Path) -> None:
+    frames = import_folder(paired, tmp_path / "out", classes=STREET, mask_map={9: 2})
+    assert frames.classes == FrameSet.open(tmp_path / "out").classes == STREET
+    assert frames.scored is None
+    mask = frames.mask(0)
+    assert (mask[0] == 2).all()
+    assert (mask[1:] == 3).all()
+    assert import_folder(paired, tmp_path / "ours", images_only=True).classes == LANE
+
+
+def test_ids_that_other_classes_lack_are_refused(paired: Path, tmp_path: Path) -> None:
+    with pytest.raises(EdgeSegError, match=r"f 1.png.*\[9\].*0\.\.3 \(.*car\).*--classes"):
+        import_folder(paired, tmp_path / "out", classes=STREET)
+    with pytest.raises(EdgeSegError, match=r"9=4.*become 0\.\.3 \(background, .*car\)"):
+        import_folder(paired, tmp_path / "out", classes=STREET, mask_map={9: 4})
+    assert os.listdir(tmp_path) == ["pairs"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("road_only", r"judge road and lane_marking, and .*sidewalk, car has no lane_marking: .*"),
+        ("lane_only", r"judge lane_marking, and .* has no lane_marking: name them in --classes"),
+    ],
+)
+def test_kinds_that_judge_classes_of_ours_need_them(paired, indexed, tmp_path, kind, words) -> None:
+    for folder in (paired, indexed):
+        with pytest.raises(EdgeSegError, match=words):
+            import_folder(folder, tmp_path / "out", kind=kind, classes=STREET)
+    bare = import_folder(indexed, tmp_path / "bare", kind=kind, classes=STREET, images_only=True)
+    assert bare.scored is None
+    wider = ClassMap((*LANE.names, "car"), ((0, 0, 0),) * 4)
+    assert import_folder(indexed, tmp_path / "wide", kind=kind, classes=wider).scored is not None
+
+
+def test_the_command_takes_the_classes_of_pack(paired: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "edge_seg.cli", "frames", "import", paired, tmp_path / "out"]
+    names = ["background", "road", "sidewalk", "car"]
+    command += ["--map", "9=2", "--json", "--classes", ", ".join(names)]
+    made = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert json.loads(made.stdout)["classes"] == names
+    frames = FrameSet.open(tmp_path / "out")
+    assert frames.classes == generic_classes(4, tuple(names))  # colours, too: what pack makes
+    assert set(np.unique(frames.mask(0))) == {2, 3}
 
 
 def test_masks_of_another_size_name_both(paired: Path, tmp_path: Path) -> None:

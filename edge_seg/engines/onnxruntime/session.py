@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import onnxruntime
 
-from edge_seg.engines.session import Options, check_ends, in_one_line
-from edge_seg.errors import EdgeSegError
+from edge_seg.engines.session import Options, check_ends
+from edge_seg.errors import EdgeSegError, in_one_line
 from edge_seg.preprocess import Frame, InputSpec, Mask, resize
 
 # Its wheel carries usage telemetry; nothing on a robot reports to anybody.

@@ -12,8 +12,8 @@ import numpy as np
 import openvino
 from openvino.preprocess import PrePostProcessor, ResizeAlgorithm
 
-from edge_seg.engines.session import Options, check_ends, in_one_line
-from edge_seg.errors import EdgeSegError
+from edge_seg.engines.session import Options, check_ends
+from edge_seg.errors import EdgeSegError, in_one_line
 from edge_seg.preprocess import Frame, InputSpec, Mask, resize
 
 
@@ -35,14 +35,15 @@ class OpenVinoSession:
         self._compile(self._model, (spec.height, spec.width))
 
     def _compile(self, model: openvino.Model, size: tuple[int, int]) -> None:
-        self._size = size
-        self._frame = np.empty((1, *size, 3), np.uint8)
         try:
             compiled = self._core.compile_model(model, "CPU", self._config)
         except RuntimeError as error:
             raise EdgeSegError(f"OpenVINO refuses the model: {in_one_line(error)}") from error
+        # Only now: a size that failed must not look compiled to the next frame.
         self._request = compiled.create_infer_request()
+        self._frame = np.empty((1, *size, 3), np.uint8)
         self._request.set_input_tensor(openvino.Tensor(self._frame, shared_memory=True))
+        self._size = size
 
     def preprocess(self, frame: Frame) -> None:
         """Resize into the request's input."""
@@ -63,13 +64,26 @@ class OpenVinoSession:
 
 
 class ResizingOpenVinoSession(OpenVinoSession):
-    """The same with the resize inside the graph, compiled for the frame's size."""
+    """The same with the resize inside the graph, compiled for the first frame's size.
+
+    A camera has one size. Where another comes, compiling again would take longer than many
+    frames: from then on OpenCV resizes.
+    """
+
+    _sizes = 0
 
     def preprocess(self, frame: Frame) -> None:
-        """Copy into the request's input; compile when the size is a new one."""
-        if frame.shape[:2] != self._size:
-            self._compile(_with_resize(self._core, self._model, frame), frame.shape[:2])
-        np.copyto(self._frame[0], frame)
+        """Copy into the request's input, resized here where sizes vary."""
+        if frame.shape[:2] != self._size and self._sizes < 2:
+            self._sizes += 1
+            own = (self._spec.height, self._spec.width)
+            first = self._sizes == 1
+            model = _with_resize(self._model, frame) if first else self._model
+            self._compile(model, frame.shape[:2] if first else own)
+        if frame.shape[:2] == self._size:
+            np.copyto(self._frame[0], frame)
+        else:
+            resize(frame, self._spec, out=self._frame[0])
 
 
 def _read(core: openvino.Core, model: bytes) -> openvino.Model:
@@ -83,7 +97,7 @@ def _end(port: openvino.Output) -> tuple[str, tuple[int, ...]]:
     return port.get_element_type().to_dtype().name, tuple(port.partial_shape.get_max_shape())
 
 
-def _with_resize(core: openvino.Core, model: openvino.Model, frame: Frame) -> openvino.Model:
+def _with_resize(model: openvino.Model, frame: Frame) -> openvino.Model:
     """Return a copy of ``model`` that takes frames of this frame's size."""
     steps = PrePostProcessor(model.clone())
     source = steps.input()

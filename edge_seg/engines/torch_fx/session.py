@@ -7,8 +7,8 @@ import io
 import numpy as np
 import torch
 
-from edge_seg.engines.session import Options, in_one_line
-from edge_seg.errors import EdgeSegError
+from edge_seg.engines.session import Options
+from edge_seg.errors import EdgeSegError, in_one_line
 from edge_seg.preprocess import Frame, InputSpec, Mask, resize
 
 
