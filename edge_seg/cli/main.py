@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import importlib
-import importlib.util
 import os
 import sys
 from tempfile import gettempdir
@@ -66,8 +65,6 @@ def _options(
 
 def _register() -> None:
     for name in COMMANDS:
-        if importlib.util.find_spec(f"edge_seg.cli.{name}") is None:
-            continue
         module = importlib.import_module(f"edge_seg.cli.{name}")
         if hasattr(module, "app"):
             app.add_typer(module.app, name=name)
@@ -79,7 +76,10 @@ _register()
 
 
 def main() -> None:
-    """Run the command line: exit 0 done, 1 our fault, 2 bad input, 3 gate missed, 130 Ctrl-C."""
+    """Run the command line: exit 0 done, 1 our fault, 2 bad input, 3 gate missed.
+
+    A Ctrl-C (exit 130) and a closed pipe are typer's to handle.
+    """
     try:
         app()
     except EdgeSegError as error:
@@ -95,16 +95,11 @@ def main() -> None:
             file=sys.stderr,
         )
         sys.exit(EdgeSegError.exit_code)
-    except BrokenPipeError:
-        sys.exit(141)
     except OSError as error:
         if error.errno != errno.ENOSPC:
             _our_fault(error)
         print(f"error: {explain(error, error.filename or gettempdir())}", file=sys.stderr)
         sys.exit(EdgeSegError.exit_code)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
     except Exception as error:
         _our_fault(error)
 

@@ -55,7 +55,7 @@ KINDS = {
     "lane_only": Labels(("lane_marking",), {}),
     "unlabelled": Labels(None, {}),
 }
-"""What the words in the ``kind`` column mean; another word is taken as fully labelled."""
+"""What the words in the ``kind`` column mean; no word means fully labelled."""
 
 
 class _Item(NamedTuple):
@@ -249,6 +249,9 @@ def _select(items: list[_Item], index: Path, kind: str | None, source: str | Non
 def _labels(items: list[_Item], classes: ClassMap) -> Labels:
     """Return what the masks of all items can judge; refuse kinds that judge differently."""
     kinds = Counter(item.kind for item in items if item.mask is not None)
+    unknown = [kind for kind in kinds if kind and kind not in KINDS]
+    if unknown:
+        raise EdgeSegError(f"unknown kind {unknown[0]!r}: {closest(unknown[0], KINDS)}")
     found = [KINDS.get(kind, KINDS["road+lane"]) for kind in kinds]
     if any(labels != found[0] for labels in found):
         counts = ", ".join(f"{kind} ({count})" for kind, count in sorted(kinds.items()))

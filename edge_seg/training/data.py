@@ -35,7 +35,8 @@ AHEAD = 3
 def make_batch(frames: FrameSet, settings: Settings, spec: InputSpec, step: int) -> Batch:
     """Return images (B, 3, h, w) float32, normalised, and masks (B, h, w) int64.
 
-    ``spec`` has the crop's size and the network's mean and std.
+    ``spec`` has the crop's size and the network's mean and std. Without augmentation the whole
+    frame is squeezed into the crop.
     """
     images = np.empty((settings.batch, 3, spec.height, spec.width), np.float32)
     masks = np.empty((settings.batch, spec.height, spec.width), np.int64)

@@ -43,7 +43,10 @@ Report = Callable[[Record], None]
 
 
 class Pace(msgspec.Struct, frozen=True):
-    """How often to look and to keep: changes no number of the training."""
+    """How often to look and to keep: changes no number of the training.
+
+    ``validate_every`` steps are looked at where they are a multiple of `WINDOW`.
+    """
 
     validate_every: int = 200
     validation_frames: int = 48
@@ -104,7 +107,7 @@ def train(
             if report is not None:
                 report(state.history[-1])
             if now - kept > pace.checkpoint_seconds and not last:
-                _keep(state, frames, output, checkpoint)
+                _keep(state, output, checkpoint)
                 kept = time.monotonic()
     _finish(state, frames, output)
     checkpoint.unlink(missing_ok=True)
@@ -208,7 +211,7 @@ def _validate(state: State, validation: FrameSet, limit: int | None) -> None:
     record.val_miou = round(100 * float(confusion.miou()), 3)
 
 
-def _keep(state: State, frames: FrameSet, output: Path, checkpoint: Path) -> None:
+def _keep(state: State, output: Path, checkpoint: Path) -> None:
     """Write the checkpoint and what can be looked at meanwhile."""
     states.save_checkpoint(checkpoint, state)
     _write_history(state, output)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -60,8 +62,7 @@ def test_an_unknown_command_is_two() -> None:
     [
         (EdgeSegError("no such set 'x'"), 2),
         (GateMissedError("no candidate held the gate"), 3),
-        (KeyboardInterrupt(), 130),
-        (BrokenPipeError(), 141),
+        (OSError(errno.ENOSPC, "No space left on device"), 2),
         (ValueError("a fault of ours"), 1),
     ],
 )
@@ -69,6 +70,31 @@ def test_exit_codes_by_kind(
     error: BaseException, code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert fail(error, monkeypatch) == code
+
+
+WAITING = """
+import sys, time
+from edge_seg.cli.main import app, main
+
+@app.command()
+def wait():
+    print("ready", flush=True)
+    time.sleep(60)
+
+sys.argv = ["edge-seg", "wait"]
+main()
+"""
+
+
+def test_ctrl_c_is_130_without_a_traceback() -> None:
+    command = [sys.executable, "-c", WAITING]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes) as waiting:  # type: ignore[call-overload]
+        assert waiting.stdout.readline() == "ready\n"
+        waiting.send_signal(signal.SIGINT)
+        _, said = waiting.communicate(timeout=30)
+    assert waiting.returncode == 130
+    assert "Traceback" not in said
 
 
 def test_a_fault_of_ours_says_how_to_see_more(
