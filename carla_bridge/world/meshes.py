@@ -32,6 +32,10 @@ VERTEX = np.dtype(
 )
 
 
+PLAIN, FACADE, FOLIAGE, GLASS, WALL = 0.0, 1.0, 2.0, 3.0, 4.0
+"""The object shader's materials (third texture number)."""
+
+
 @dataclass(frozen=True)
 class Mesh:
     """``vertices`` (n,) of dtype `VERTEX` and ``triangles`` (m, 3) counter-clockwise indices."""
@@ -115,8 +119,8 @@ def boxes(
     """Return n boxes without floors.
 
     ``centre`` and ``size`` (n, 3) metres, ``heading`` (n,) radians about z, ``colour`` (n, 3),
-    ``kind`` the object material, ``taper`` the size of the top relative to the bottom. The
-    texture runs over a side in metres.
+    ``kind`` the object material (`PLAIN`, ...), ``taper`` the size of the top relative to the
+    bottom. The texture runs over a side in metres.
     """
     centre, size = np.atleast_2d(centre).astype(float), np.atleast_2d(size).astype(float)
     heading = np.broadcast_to(np.asarray(heading, dtype=float), len(centre))

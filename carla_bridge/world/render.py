@@ -3,7 +3,7 @@
     for name, frame, mask in render_frames(count=100, seed=1):
         ...  # frame (480, 640, 3) uint8 BGR, mask (480, 640) uint8: 0, 1 road, 2 marking
 
-    python -m carla_bridge.world.render --frames 100 --seed 1 -o my-frames
+    write_frame_set(Path("my-frames"), count=100, seed=1)  # edge-seg frames render my-frames
 
 Seeds separate roads: the project trains on seeds below 1000, calibrates on 1001 and
 tests on 2001 (see calibration_sets/README.md), so that no test road was ever trained on.
@@ -12,12 +12,12 @@ tests on 2001 (see calibration_sets/README.md), so that no test road was ever tr
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import typer
 
 from carla_bridge.world.lens import expose
 from carla_bridge.world.look import sample_look, sample_pose
@@ -28,6 +28,7 @@ from edge_seg.preprocess import Frame, Mask
 
 if TYPE_CHECKING:  # Panda3D is opened only where frames are made
     from carla_bridge.world.scene import Stage
+    from edge_seg.frames.importers import Progress
 
 FRAMES_PER_SCENE = 4
 """Frames taken of one road, each in other light, from another place and camera."""
@@ -53,25 +54,31 @@ def render_frames(
     The same arguments give the same bytes. Raises `EdgeSegError` for a map that cannot
     be read, a size that cannot be rendered, or a machine without a display.
     """
-    from carla_bridge.world.display import open_display
-    from carla_bridge.world.scene import Stage
-
     if count < 0 or seed < 0:
         raise EdgeSegError(f"count {count} and seed {seed} must not be negative")
-    stage = Stage(open_display(), width, height)
     towns = [read_roads(text, f"map {i + 1}") for i, text in enumerate(maps)]
-    for first in range(0, count, FRAMES_PER_SCENE):
-        number = first // FRAMES_PER_SCENE
-        rng = np.random.default_rng([seed, number])
-        roads = towns[number % len(towns)] if towns else read_roads(random_road(rng), "random")
-        lanes = roads.driving()
-        lane = lanes[int(rng.integers(len(lanes)))]
-        anchor = lane.centre[int(rng.integers(len(lane.s) * 3 // 4))]
-        roads = _around(roads, anchor)
-        vehicles = stage.build(roads, anchor, rng).vehicles
-        for index in range(first, min(first + FRAMES_PER_SCENE, count)):
-            frame, mask = _frame(stage, roads, anchor, vehicles, rng)
-            yield f"{seed:04d}-{index:05d}", frame, mask
+    with closing(_stage(width, height)) as stage:
+        for first in range(0, count, FRAMES_PER_SCENE):
+            number = first // FRAMES_PER_SCENE
+            rng = np.random.default_rng([seed, number])
+            roads = towns[number % len(towns)] if towns else read_roads(random_road(rng), "random")
+            lanes = roads.driving()
+            lane = lanes[int(rng.integers(len(lanes)))]
+            anchor = lane.centre[int(rng.integers(len(lane.s) * 3 // 4))]
+            roads = _around(roads, anchor)
+            vehicles = stage.build(roads, anchor, rng).vehicles
+            for index in range(first, min(first + FRAMES_PER_SCENE, count)):
+                frame, mask = _frame(stage, roads, anchor, vehicles, rng)
+                yield f"{seed:04d}-{index:05d}", frame, mask
+
+
+def _stage(width: int, height: int) -> Stage:
+    from carla_bridge.world.display import open_display
+
+    display = open_display()  # says what to install where Panda3D is missing
+    from carla_bridge.world.scene import Stage
+
+    return Stage(display, width, height)
 
 
 def _around(roads: Roads, anchor: npt.NDArray[np.float64]) -> Roads:
@@ -109,7 +116,7 @@ def _stand(
     rng: np.random.Generator,
 ) -> tuple[npt.NDArray[np.float64], float, float]:
     """Choose a place on a lane near the anchor, not inside a vehicle: (place, heading, grade)."""
-    spots = [(lane, i) for lane in roads.driving() for i in _near(lane, anchor)]
+    spots = _spots(roads.driving(), anchor)
     for _ in range(20):
         lane, index = spots[int(rng.integers(len(spots)))]
         centre = lane.centre
@@ -120,11 +127,20 @@ def _stand(
     return centre[index], float(np.arctan2(ahead[1], ahead[0])), float(ahead[2]) / run
 
 
-def _near(lane: Lane, anchor: npt.NDArray[np.float64]) -> list[int]:
-    """Return the samples of a lane close to the anchor; its end, where it is long, left out."""
-    last = -70 if len(lane.s) > 110 else -15
-    distance = np.linalg.norm(lane.centre[:last, :2] - anchor[:2], axis=1)
-    return [int(i) for i in np.flatnonzero(distance < NEAR)]
+def _spots(lanes: list[Lane], anchor: npt.NDArray[np.float64]) -> list[tuple[Lane, int]]:
+    """Return the samples (lane, index) close to the anchor; a lane's last stretch left out."""
+    distances = []
+    for lane in lanes:
+        last = -70 if len(lane.s) > 110 else -15
+        distances.append(np.linalg.norm(lane.centre[:last, :2] - anchor[:2], axis=1))
+    closest = min(float(distance.min()) for distance in distances)
+    # An anchor near the end of a lone lane of some 115 m is far from all that is left of it.
+    reach = NEAR if closest < NEAR else closest + NEAR / 4
+    return [
+        (lane, int(i))
+        for lane, distance in zip(lanes, distances, strict=True)
+        for i in np.flatnonzero(distance < reach)
+    ]
 
 
 def write_frame_set(
@@ -133,54 +149,29 @@ def write_frame_set(
     seed: int,
     width: int = 640,
     height: int = 480,
-    maps: Sequence[str] = (),
+    *,
+    name: str | None = None,
+    maps: Sequence[Path] = (),
     quality: int = 92,
-) -> str:
-    """Render a frame set into ``folder``, with a progress bar; return the display used."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as Remaining
+    progress: Progress | None = None,
+) -> None:
+    """Render a new frame set: JPEG frames of ``quality`` 1..100, PNG masks.
 
+    ``name`` is the folder's without one; ``maps`` are OpenDRIVE files; ``progress`` is told
+    (done, total). Raises `EdgeSegError` as `render_frames` does, and where ``folder`` exists.
+    """
     from carla_bridge.world.display import open_display
-    from edge_seg.classes import LANE
     from edge_seg.frames import FrameSetWriter
 
-    display = str(open_display())
-    origin = f"{len(maps)} given map(s)" if maps else "random roads"
-    source = f"rendered by carla_bridge.world: {origin}, seed {seed}, {display}"
-    columns = (TextColumn("render"), BarColumn(), MofNCompleteColumn(), Remaining())
-    with (
-        FrameSetWriter(
-            folder, name=folder.name, classes=LANE, licence="Apache-2.0", source=source
-        ) as writer,
-        Progress(*columns, console=Console(stderr=True)) as progress,
-    ):
-        task = progress.add_task("render", total=count)
-        for name, frame, mask in render_frames(count, seed, width, height, maps):
-            writer.add(frame, mask, id=name, format="jpg", quality=quality)
-            progress.advance(task)
-    return display
-
-
-def main(
-    frames: Annotated[int, typer.Option(min=1, help="How many frames.")],
-    seed: Annotated[int, typer.Option(min=0, help="Which roads, looks and cameras.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The frame set's folder.")],
-    width: Annotated[int, typer.Option(help="Pixels.")] = 640,
-    height: Annotated[int, typer.Option(help="Pixels.")] = 480,
-    xodr: Annotated[
-        list[Path] | None, typer.Option("--map", help="An OpenDRIVE file; may be repeated.")
-    ] = None,
-    quality: Annotated[int, typer.Option(min=1, max=100, help="JPEG quality.")] = 92,
-) -> None:
-    """Render labelled road frames into a frame set."""
-    try:
-        texts = [_read_map(path) for path in xodr or []]
-        display = write_frame_set(output, frames, seed, width, height, texts, quality)
-    except EdgeSegError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(error.exit_code) from error
-    typer.echo(f"{frames} frames in {output}, drawn by {display}")
+    texts = [_read_map(path) for path in maps]
+    origin = ", ".join(path.name for path in maps) or "random roads"
+    source = f"rendered by carla_bridge.world: {origin}, seed {seed}, {open_display()}"
+    name = name or folder.name
+    with FrameSetWriter(folder, name=name, licence="Apache-2.0", source=source) as writer:
+        for id, frame, mask in render_frames(count, seed, width, height, texts):
+            writer.add(frame, mask, id=id, quality=quality)
+            if progress is not None:
+                progress(len(writer), count)
 
 
 def _read_map(path: Path) -> str:
@@ -188,7 +179,3 @@ def _read_map(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise EdgeSegError(f"cannot read the map {path}: {error}; give a .xodr file") from error
-
-
-if __name__ == "__main__":
-    typer.run(main)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ class Lane:
     """A strip of one lane between its ``left`` and ``right`` edges, in driving direction.
 
     ``s`` (n,) metres along the road; ``kind`` is CARLA's lane type ("Driving", "Sidewalk",
-    ...); ``outer`` says whether nothing else lies beyond the right edge.
+    ...); ``outer_left`` and ``outer_right`` say that nothing else lies beyond that edge.
     """
 
     kind: str
@@ -172,22 +172,22 @@ def _lane(waypoints: list[Any]) -> Lane:
 def _with_sides(lane: Lane, waypoints: list[Any], right: bool, left: bool) -> list[Lane]:
     """Return the driving lane and whatever lanes of other types lie beyond its free edges."""
     strips = [lane]
-    for free, step in ((right, "get_right_lane"), (left, "get_left_lane")):
+    for free, side in ((right, "right"), (left, "left")):
         beside = waypoints
-        reached = 0
-        while free and reached < 4:
-            beside = [getattr(w, step)() for w in beside]
+        outermost = 0
+        for _ in range(4 if free else 0):
+            beside = [getattr(w, f"get_{side}_lane")() for w in beside]
             if any(w is None or str(w.lane_type) in ("Driving", "NONE") for w in beside):
                 break
             strips.append(_lane(beside))
-            reached += 1
+            outermost = len(strips) - 1
         if free:
-            last = strips.pop()
-            is_right = step == "get_right_lane"
-            strips.append(
-                Lane(last.kind, last.left, last.right, last.s,
-                     last.outer_left or not is_right, last.outer_right or is_right)
-            )  # fmt: skip
+            last = strips[outermost]
+            strips[outermost] = (
+                replace(last, outer_right=True)
+                if side == "right"
+                else replace(last, outer_left=True)
+            )
     return strips
 
 

@@ -3,6 +3,7 @@
     stage = Stage(open_display(), width=640, height=480)
     stage.build(roads, anchor, rng)
     frame, mask = stage.shoot(place, heading, grade, pose, look)
+    stage.close()
 
 The class pass draws the same triangles from the same camera in flat class colours,
 unlit and not smoothed, so a marking's pixels in frame and mask coincide.
@@ -47,7 +48,10 @@ LAYERS = {  # name: (class, fragment shader, drawn with transparency)
 
 
 class Stage:
-    """Buffers, cameras and shaders for frames of one size; scenes come and go."""
+    """Buffers, cameras and shaders for frames of one size; scenes come and go.
+
+    The engine draws every open stage with each frame: `close` one that is done with.
+    """
 
     def __init__(self, display: Display, width: int, height: int) -> None:
         if not (16 <= width <= 4096 and 16 <= height <= 4096):
@@ -61,9 +65,10 @@ class Stage:
         self._lens = core.PerspectiveLens()
         self._lens.setNearFar(0.25, 5000.0)
         self._layers: dict[str, Any] = {}
+        self._buffers: list[Any] = []
         samples = 4 if display.shaders else 0
-        self._colour, self._colour_texture = self._buffer(width, height, samples)
-        self._classes, self._class_texture = self._buffer(width, height, 0)
+        self._colour, self._colour_texture = self._read_buffer(samples)
+        self._classes, self._class_texture = self._read_buffer(0)
         self._colour_camera = self._camera(self._colour, "colour", self._world, self._lens)
         self._class_camera = self._camera(self._classes, "classes", self._world, self._lens)
         self._class_camera.node().setTagStateKey("class")
@@ -72,13 +77,26 @@ class Stage:
         if display.shaders:
             self._prepare_shaders()
 
-    def _buffer(self, width: int, height: int, samples: int) -> tuple[Any, Any]:
+    def close(self) -> None:
+        """Give the buffers back; the stage shoots no more. Closing twice is allowed."""
+        while self._buffers:
+            self.display.engine.removeWindow(self._buffers.pop())
+
+    def _buffer(self, width: int, height: int, samples: int) -> Any:
         display = self.display
         buffer = make_buffer(display.engine, display.pipe, display.host, width, height, samples)
         if buffer is None:
+            self.close()
             raise EdgeSegError(
-                f"{display} makes no off-screen buffer of {width}x{height}; choose a smaller size"
+                f"{display} makes no off-screen buffer of {width}x{height}; choose a smaller "
+                "size, or another display (EDGE_SEG_DISPLAY)"
             )
+        self._buffers.append(buffer)
+        return buffer
+
+    def _read_buffer(self, samples: int) -> tuple[Any, Any]:
+        """Return a buffer of the frame's size, and the texture its pixels are read from."""
+        buffer = self._buffer(self.width, self.height, samples)
         texture = core.Texture()
         buffer.addRenderTexture(texture, core.GraphicsOutput.RTMCopyRam)
         buffer.setClearColor((0, 0, 0, 1))
@@ -112,9 +130,7 @@ class Stage:
         self._shadow_world.setShader(_shader("class"), 10)
         self._shadow_world.setShaderInput("classColour", (0.0, 0.0, 0.0, 1.0))
         self._shadow_world.setTwoSided(True)  # a shear may turn triangles over
-        buffer = make_buffer(
-            self.display.engine, self.display.pipe, self.display.host, SHADOW_SIZE, SHADOW_SIZE, 0
-        )
+        buffer = self._buffer(SHADOW_SIZE, SHADOW_SIZE, 0)
         shadow = core.Texture()
         shadow.setWrapU(core.SamplerState.WMBorderColor)
         shadow.setWrapV(core.SamplerState.WMBorderColor)

@@ -1,4 +1,4 @@
-"""What stands on the land: buildings, trees, walls, posts, vehicles, people. All background.
+"""What stands on the land: buildings, trees, walls, posts, people, vehicles. All background.
 
     scenery = furnish(land, rng)
     scenery.mesh, scenery.vehicles
@@ -13,22 +13,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from carla_bridge.world.ground import Land, edges
-from carla_bridge.world.meshes import Mesh, boxes, make, merge, up
-from carla_bridge.world.roads import Lane, Points
+from carla_bridge.world.meshes import FACADE, FOLIAGE, WALL, Array, Mesh, boxes, make, merge, up
+from carla_bridge.world.roads import Points
+from carla_bridge.world.vehicles import cars, traffic, trucks
 
-Array = npt.NDArray[np.float64]
-
-PLAIN, FACADE, FOLIAGE, GLASS, WALL = 0.0, 1.0, 2.0, 3.0, 4.0
-"""The object shader's materials (third texture number)."""
+Builder = Callable[[Array, Array, np.random.Generator], Mesh]
+"""Makes a mesh of things at places (n, 3) on the ground, with headings (n,) in radians."""
 
 FACADES = np.array([[172, 92, 70], [205, 186, 150], [226, 222, 212], [150, 148, 146],
                     [122, 84, 62], [98, 104, 112], [216, 190, 120], [70, 66, 64]])  # fmt: skip
 LEAVES = np.array([[70, 98, 38], [46, 74, 30], [104, 112, 50], [128, 104, 56], [36, 58, 36]])
-BODIES = np.array([[226, 226, 226], [30, 30, 34], [140, 144, 148], [128, 26, 24], [28, 50, 104],
-                   [84, 90, 92], [180, 172, 150], [40, 80, 60], [200, 160, 40]])  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -48,12 +44,12 @@ def furnish(land: Land, rng: np.random.Generator) -> Scenery:
             meshes += _roadside(land, points, outward, crowd, rng)
     vehicles = [np.empty((0, 2))]
     for lane in land.roads.driving():
-        place, heading = _traffic(lane, crowd, rng)
-        trucks = rng.random(len(place)) < 0.15
-        if (~trucks).any():
-            meshes.append(_cars(place[~trucks], heading[~trucks], rng))
-        if trucks.any():
-            meshes.append(_trucks(place[trucks], heading[trucks], rng))
+        place, heading = traffic(lane, crowd, rng)
+        large = rng.random(len(place)) < 0.15
+        if (~large).any():
+            meshes.append(cars(place[~large], heading[~large], rng))
+        if large.any():
+            meshes.append(trucks(place[large], heading[large], rng))
         vehicles.append(place[:, :2])
     return Scenery(merge(meshes), np.concatenate(vehicles))
 
@@ -85,7 +81,7 @@ def _roadside(
     meshes: list[Mesh] = []
 
     def along(
-        build: Callable[[Array, Array, np.random.Generator], Mesh],
+        build: Builder,
         spacing: float,
         away: float,
         jitter: float,
@@ -106,13 +102,13 @@ def _roadside(
         if rng.random() < 0.5:
             along(_bushes, float(rng.uniform(2.0, 9.0)), 2.0, 6.0, 1.6)
     if rng.random() < 0.45:
-        along(_barrier(land, rng), 4.0, float(rng.uniform(0.5, 3.0)), 0.0)
+        along(_barrier(rng), 4.0, float(rng.uniform(0.5, 3.0)), 0.0)
     if rng.random() < 0.7:
         along(_posts, float(rng.uniform(12.0, 40.0)), float(rng.uniform(0.4, 2.0)), 0.5)
     if land.urban and rng.random() < 0.6 * crowd:
         along(_people, float(rng.uniform(6.0, 25.0)), 0.3, 3.0)
     if land.urban and rng.random() < 0.5 * crowd:  # cars parked half on the pavement, or in bays
-        along(_cars, float(rng.uniform(6.0, 12.0)), 0.6, 0.5, -5.0)
+        along(cars, float(rng.uniform(6.0, 12.0)), 0.6, 0.5, -5.0)
     return meshes
 
 
@@ -187,9 +183,7 @@ def _blobs(centre: Array, radius: Array, colour: Array, rng: np.random.Generator
     )
 
 
-def _barrier(
-    land: Land, rng: np.random.Generator
-) -> Callable[[Array, Array, np.random.Generator], Mesh]:
+def _barrier(rng: np.random.Generator) -> Builder:
     """Return a builder of one kind of barrier: wall, hedge, guard rail or fence."""
     height = float(rng.uniform(0.5, 2.6))
     kind = str(rng.choice(["wall", "hedge", "rail", "concrete"]))
@@ -248,54 +242,3 @@ def _people(place: Array, heading: Array, rng: np.random.Generator) -> Mesh:
     chest = boxes(place + up(1.25), np.tile([0.3, 0.5, 0.65], (n, 1)), turn, cloth)
     head = boxes(place + up(1.7), np.tile([0.2, 0.18, 0.25], (n, 1)), turn, [170, 130, 105])
     return merge([legs, chest, head])
-
-
-def _traffic(lane: Lane, crowd: float, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Return where vehicles drive on a lane (n, 3) and their headings (n,)."""
-    centre = lane.centre
-    index = np.arange(int(rng.integers(5, 60)), len(centre) - 2, int(rng.integers(25, 120)))
-    index = index[rng.random(len(index)) < crowd]
-    ahead = centre[index + 1] - centre[index]
-    place = centre[index] + rng.normal(0.0, 0.2, (len(index), 3)) * [1.0, 1.0, 0.0]
-    return place, np.arctan2(ahead[:, 1], ahead[:, 0])
-
-
-def _cars(place: Array, heading: Array, rng: np.random.Generator) -> Mesh:
-    """Return cars whose wheels stand at ``place`` and whose noses point along ``heading``."""
-    n = len(place)
-    colour = BODIES[rng.integers(len(BODIES), size=n)] * rng.uniform(0.8, 1.1, (n, 1))
-    scale = rng.uniform(0.9, 1.15, (n, 1))
-    forward = np.stack([np.cos(heading), np.sin(heading), np.zeros(n)], axis=1)
-    side = np.stack([-np.sin(heading), np.cos(heading), np.zeros(n)], axis=1)
-
-    def part(
-        x: float, y: float, z: float, size: tuple[float, float, float], paint: npt.ArrayLike,
-        kind: float = PLAIN, taper: float = 1.0,
-    ) -> Mesh:  # fmt: skip
-        centre = place + (forward * x + side * y + up(z)) * scale
-        return boxes(centre, np.array(size) * scale, heading, paint, kind, taper)
-
-    high = float(rng.uniform(0.5, 0.75))
-    meshes = [
-        part(0.0, 0.0, 0.57, (4.3, 1.78, 0.62), colour, taper=0.95),
-        part(-0.25, 0.0, 0.88 + high / 2, (2.7, 1.6, high), [26, 30, 36], GLASS, 0.74),
-        part(-0.25, 0.0, 0.9 + high, (1.95, 1.2, 0.06), colour),
-        part(-2.1, 0.0, 0.34, (0.14, 1.7, 0.2), [40, 40, 42]),
-        part(-2.12, 0.0, 0.55, (0.04, 0.5, 0.12), [220, 220, 190]),
-    ]
-    for y in (-0.68, 0.68):
-        meshes.append(part(-2.1, y, 0.72, (0.1, 0.28, 0.16), [170, 20, 18]))
-        meshes.append(part(2.08, y, 0.66, (0.1, 0.3, 0.16), [235, 235, 225]))
-        for x in (-1.35, 1.35):
-            meshes.append(part(x, y * 1.12, 0.31, (0.62, 0.22, 0.62), [18, 18, 19]))
-    return merge(meshes)
-
-
-def _trucks(place: Array, heading: Array, rng: np.random.Generator) -> Mesh:
-    n = len(place)
-    length = float(rng.uniform(6.0, 11.0))
-    colour = BODIES[rng.integers(len(BODIES), size=n)]
-    windows = FACADE if rng.random() < 0.4 else PLAIN  # a bus has windows all along
-    body = boxes(place + up(1.9), np.tile([length, 2.4, 2.7], (n, 1)), heading, colour, windows)
-    base = boxes(place + up(0.45), np.tile([length, 2.2, 0.5], (n, 1)), heading, [24, 24, 25])
-    return merge([body, base])

@@ -53,6 +53,10 @@ def import_(
     ] = None,
     source: Annotated[str | None, typer.Option(help="Rows of this source in index.csv.")] = None,
     licence: Annotated[str | None, typer.Option(help="The terms the frames come under.")] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(metavar="NAME,...", help="What the masks' ids 0, 1, ... mean, as for pack."),
+    ] = None,
     map: Annotated[
         list[str] | None, typer.Option(metavar="OLD=NEW", help="Replace a mask value: --map 3=1.")
     ] = None,
@@ -61,6 +65,7 @@ def import_(
     json: JsonOption = False,
 ) -> None:
     """Make a frame set from a folder of images, with masks where there are."""
+    from edge_seg.cli.options import parse_classes
     from edge_seg.frames.importers import import_folder, parse_mask_map
 
     with console.counted("importing") as step:
@@ -71,6 +76,7 @@ def import_(
             kind=kind,
             source=source,
             licence=licence,
+            classes=parse_classes(classes),
             mask_map=parse_mask_map(map or []),
             images_only=images_only,
             limit=limit,
@@ -114,25 +120,36 @@ def render(
     seed: Annotated[int, typer.Option(help="The same seed draws the same frames.")] = 0,
     width: Annotated[int, typer.Option(min=16, help="Pixels.")] = 640,
     height: Annotated[int, typer.Option(min=16, help="Pixels.")] = 480,
+    map: Annotated[
+        list[Path] | None,
+        typer.Option(help="Take roads from this OpenDRIVE file; may be repeated."),
+    ] = None,
+    quality: Annotated[int, typer.Option(min=1, max=100, help="JPEG quality.")] = 92,
     name: NameOption = None,
     json: JsonOption = False,
 ) -> None:
     """Draw road frames with masks in the built-in world."""
     from edge_seg.errors import MissingRuntimeError
-    from edge_seg.frames import FrameSet, FrameSetWriter
+    from edge_seg.frames import FrameSet
 
     try:
-        from carla_bridge.world.render import render_frames
+        from carla_bridge.world.render import write_frame_set
     except ImportError as error:
         raise MissingRuntimeError(
             f"rendering needs {error.name}: pip install 'edge-seg[carla]'"
         ) from error
-    about = f"rendered by edge-seg, seed {seed}"
-    writer = FrameSetWriter(out, name=name or out.name, licence="Apache-2.0", source=about)
-    with writer, console.counted("rendering") as step:
-        for id, frame, mask in render_frames(count, seed, width, height):
-            writer.add(frame, mask, id=id)
-            step(len(writer), count)
+    with console.counted("rendering") as step:
+        write_frame_set(
+            out,
+            count,
+            seed,
+            width,
+            height,
+            name=name,
+            maps=map or [],
+            quality=quality,
+            progress=step,
+        )
     _show(FrameSet.open(out), json)
 
 

@@ -61,6 +61,22 @@ def test_lines_carry_their_marks() -> None:
     }
 
 
+def test_each_side_of_a_one_way_road_ends_at_its_outermost_strip() -> None:
+    # Without the left lane nothing lies left of the driving lane, and the pavement right of it.
+    text = STRAIGHT.format(kind="driving")
+    one_way = text[: text.index("<left>")] + text[text.index("</left>") + len("</left>") :]
+    sides = {lane.kind: (lane.outer_left, lane.outer_right) for lane in read_roads(one_way).lanes}
+    assert sides == {"Driving": (True, False), "Sidewalk": (False, True)}
+
+
+def test_a_lane_on_its_own_ends_on_both_sides() -> None:
+    text = STRAIGHT.format(kind="driving").replace('type="sidewalk"', 'type="none"')
+    one_way = text[: text.index("<left>")] + text[text.index("</left>") + len("</left>") :]
+    (lane,) = read_roads(one_way).lanes
+    assert lane.outer_left
+    assert lane.outer_right
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

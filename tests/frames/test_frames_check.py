@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 
 from edge_seg.errors import EdgeSegError
-from edge_seg.frames import FrameSet, FrameSetWriter
+from edge_seg.files import sha256
+from edge_seg.frames import FrameSet, FrameSetWriter, manifest
 from edge_seg.frames.check import MIN_CALIBRATION_FRAMES, check, require_calibration_set
+from edge_seg.frames.images import encode_mask
 from edge_seg.frames.statistics import difference_hash, hamming, image_statistics
 
 
@@ -105,6 +108,25 @@ def test_broken_files_are_findings_not_exceptions(tmp_path: Path) -> None:
     assert found["broken-mask"] == ("000001",)
 
 
+def test_a_mask_value_that_no_class_has_is_named(tmp_path: Path) -> None:
+    """The file is a whole PNG of the frame's size and every digest fits: its values are wrong."""
+    written(tmp_path / "s", [scene(0), scene(1)], [labels(), labels()])
+    mask = labels()
+    mask[0, :3] = 3, 254, 255  # the classes are 0 to 2, and 255 is ignored
+    payload = encode_mask(mask)
+    (tmp_path / "s/masks/000001.png").write_bytes(payload)
+    about = manifest.read(tmp_path / "s")
+    entry = msgspec.structs.replace(about.frames[1], mask_sha256=sha256(payload))
+    about = msgspec.structs.replace(about, frames=(about.frames[0], entry))
+    (tmp_path / "s/frameset.json").write_bytes(manifest.encode(about))
+    frames = FrameSet.open(tmp_path / "s")
+    frames.verify()
+    (finding,) = [found for found in check(frames) if found.level == "error"]
+    assert (finding.code, finding.frames) == ("broken-mask", ("000001",))
+    assert "masks/000001.png holds the ids [3, 254]" in finding.message
+    assert "0..2 (background, road, lane_marking) and 255" in finding.message
+
+
 def test_calibration_says_how_many_frames_it_needs(tmp_path: Path) -> None:
     frames = written(tmp_path / "s", [scene(seed) for seed in range(10)])
     with pytest.raises(EdgeSegError, match=r"at least 32 .* has 10: add 22 more"):
@@ -120,8 +142,41 @@ def test_calibration_on_noise_is_refused(tmp_path: Path) -> None:
 
 def test_calibration_on_copies_is_refused(tmp_path: Path) -> None:
     images = [scene(seed % 5) for seed in range(40)]
-    with pytest.raises(EdgeSegError, match="copies"):
+    with pytest.raises(EdgeSegError, match=r"has 5 among its 40 \(35 copies .*: add 27 more"):
         require_calibration_set(written(tmp_path / "s", images))
+
+
+def test_calibration_on_one_frame_encoded_many_times_is_refused(tmp_path: Path) -> None:
+    still = FrameSet.open("lane-mini").image(0)
+    with FrameSetWriter(tmp_path / "s", name="s") as writer:
+        for quality in range(20, 100, 2):
+            writer.add(still, quality=quality)
+    frames = FrameSet.open(tmp_path / "s")
+    assert len({entry.frame_sha256 for entry in frames.entries}) == 40
+    with pytest.raises(EdgeSegError, match=r"at least 32 .*has 1 among its 40 .*: add 31 more"):
+        require_calibration_set(frames)
+
+
+def test_calibration_on_a_parked_car_is_refused(tmp_path: Path) -> None:
+    still = FrameSet.open("lane-mini").image(0)
+    draw = np.random.default_rng(0)
+    seen = [np.clip(still + draw.normal(0, 5, still.shape), 0, 255) for _ in range(40)]
+    seen[3] = seen[4] = np.zeros(still.shape)
+    frames = written(tmp_path / "s", [frame.astype(np.uint8) for frame in seen])
+    counted = r"has 1 among its 40 \(2 dark, .*, 37 copies or nearly so\): add 31 more"
+    with pytest.raises(EdgeSegError, match=counted):
+        require_calibration_set(frames)
+    findings = {finding.code: finding.message for finding in check(frames)}
+    assert findings["too-few"].endswith("at least 32 different frames, and there are 1")
+
+
+@pytest.mark.parametrize("name", ["lane-mini", "lane-test"])
+def test_the_shipped_sets_can_be_calibrated_on(name: str) -> None:
+    require_calibration_set(FrameSet.open(name))
+
+
+def test_the_drawn_roads_can_be_calibrated_on(road_frames: FrameSet) -> None:
+    require_calibration_set(road_frames)
 
 
 @pytest.mark.parametrize("quality", [30, 75, 92])

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge_seg.frames import FrameSetWriter
+from edge_seg.frames import FrameSet, FrameSetWriter
 
 
 def edge_seg(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -62,6 +62,48 @@ def test_import_says_at_once_where_masks_do_not_fit_the_classes(tmp_path: Path) 
     made = edge_seg("import", tmp_path / "mine", tmp_path / "out")
     assert made.returncode == 0
     assert "absent-class: no pixel is labelled background, lane_marking" in made.stderr
+
+
+def test_a_video_becomes_a_set_of_its_scenes(tmp_path: Path) -> None:
+    """Nine frames: three scenes, each standing still for three frames."""
+    video = tmp_path / "drive.avi"
+    writer = cv2.VideoWriter(str(video), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
+    for index in range(9):
+        coarse = np.random.default_rng(index // 3).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        writer.write(cv2.resize(coarse, (64, 48)))
+    writer.release()
+    made = edge_seg("import-video", video, tmp_path / "out", "--licence", "CC0-1.0", "--json")
+    assert made.returncode == 0, made.stderr
+    shown = json.loads(made.stdout)
+    frames = FrameSet.open(tmp_path / "out")
+    assert (shown["name"], shown["licence"], shown["source"]) == ("out", "CC0-1.0", "drive.avi")
+    assert (shown["frames"], shown["masks"], shown["digest"]) == (3, 0, frames.digest)
+    assert [entry.id for entry in frames.entries] == [f"drive-00000{i}" for i in (0, 3, 6)]
+    assert frames.image(2).shape == (48, 64, 3)
+    few = [tmp_path / "few", "--every", "6", "--max-frames", "1", "--name", "dash", "--json"]
+    made = edge_seg("import-video", video, *few)
+    assert made.returncode == 0, made.stderr
+    assert (json.loads(made.stdout)["name"], json.loads(made.stdout)["frames"]) == ("dash", 1)
+
+
+def test_rendered_frames_come_with_masks(tmp_path: Path) -> None:
+    for module in ("carla", "panda3d"):
+        pytest.importorskip(module, reason="needs the extra carla")
+    size = ["--frames", "2", "--width", "64", "--height", "48"]
+    made = edge_seg("render", tmp_path / "out", *size, "--seed", "7", "--json")
+    assert made.returncode == 0, made.stderr
+    shown = json.loads(made.stdout)
+    assert (shown["frames"], shown["masks"]) == (2, 2)
+    assert (shown["name"], shown["licence"]) == ("out", "Apache-2.0")
+    assert shown["source"].startswith("rendered by carla_bridge.world: random roads, seed 7, ")
+    assert shown["scored"] == shown["classes"] == ["background", "road", "lane_marking"]
+    frames = FrameSet.open(tmp_path / "out")
+    frames.verify()
+    assert shown["digest"] == frames.digest
+    for labelled in frames:
+        assert labelled.image.shape == (48, 64, 3)
+        assert labelled.mask is not None and labelled.mask.shape == (48, 64)
+        assert 1 in labelled.mask
 
 
 def test_unknown_sets_are_one_line() -> None:

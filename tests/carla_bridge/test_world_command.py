@@ -1,0 +1,85 @@
+"""``edge-seg frames render``: the frame set it writes, and what it says of a user's mistake."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("carla", reason="needs the extra carla")
+pytest.importorskip("panda3d", reason="needs the extra carla")
+
+from carla_bridge.world.display import open_display
+from carla_bridge.world.opendrive import random_road
+from carla_bridge.world.render import render_frames
+from edge_seg.frames import FrameSet
+
+
+def render(
+    folder: Path, *arguments: str | Path, display: str = ""
+) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "edge_seg.cli", "frames", "render", folder, "--frames=3"]
+    return subprocess.run(
+        [*map(str, command), "--seed=6", "--width=96", "--height=64", *map(str, arguments)],
+        env={**os.environ, **({"EDGE_SEG_DISPLAY": display} if display else {})},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_the_command_writes_what_the_world_draws(tmp_path: Path) -> None:
+    done = render(tmp_path / "made", "--json")
+    assert done.returncode == 0, done.stderr
+    frames = FrameSet.open(tmp_path / "made")
+    frames.verify()
+    assert json.loads(done.stdout) == json.loads(json.dumps(frames.describe()))
+    assert frames.name == "made"
+    assert frames.licence == "Apache-2.0"
+    expected = list(render_frames(3, seed=6, width=96, height=64))
+    assert [entry.id for entry in frames.entries] == [id for id, _, _ in expected]
+    for found, (_, _, mask) in zip(frames, expected, strict=True):
+        assert found.mask is not None
+        assert (found.mask == mask).all()
+
+
+def test_the_set_says_who_drew_it(tmp_path: Path) -> None:
+    assert render(tmp_path / "made", "--name=mine").returncode == 0
+    made = FrameSet.open(tmp_path / "made")
+    assert made.name == "mine"
+    assert made.source == (
+        f"rendered by carla_bridge.world: random roads, seed 6, {open_display()}"
+    )
+
+
+def test_roads_come_from_a_map(tmp_path: Path) -> None:
+    town = tmp_path / "town.xodr"
+    town.write_text(random_road(np.random.default_rng(8)))
+    done = render(tmp_path / "made", "--map", town, "--quality=50")
+    assert done.returncode == 0, done.stderr
+    assert FrameSet.open(tmp_path / "made").source.startswith(
+        "rendered by carla_bridge.world: town.xodr, seed 6, "
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "display", "message"),
+    [
+        ((), "p3tinydisply", "did you mean 'p3tinydisplay'"),
+        (("--map=gone.xodr",), "", "gone.xodr"),
+        (("--seed=-1",), "", "must not be negative"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    tmp_path: Path, arguments: tuple[str, ...], display: str, message: str
+) -> None:
+    done = render(tmp_path / "made", *arguments, display=display)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "made").exists()
