@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import random
-import signal
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 import pytest
@@ -19,30 +22,34 @@ from edge_seg.frames import FrameSet
 from edge_seg.models.model import Model
 
 DRIVER = '''
-"""Pack the model of the argument into the folder of the argument."""
+"""Pack the model of the argument into the folder of the argument; say when it begins and ends."""
 import platform, sys
 from pathlib import Path
 from edge_seg.bundle.manifest import Gate
 from edge_seg.cache import Cache
 from edge_seg.frames import FrameSet
-from edge_seg.models import registry
+from edge_seg.models import onnx_file
+from edge_seg.models.model import Overrides
 from edge_seg.packer import Request, pack
 from edge_seg.target import Target
 
 model, calibration, evaluation, folder = map(Path, sys.argv[1:])
-pack(
-    Request(
-        model=registry.load(str(model)),
-        target=Target("tiny", "", platform.machine(), ("onnxruntime",), "x86"),
-        calibration=FrameSet.open(calibration),
-        evaluation=FrameSet.open(evaluation),
-        output=folder / "lane.edgeseg",
-        gate=Gate(100.0, 100.0),
-        threads=1,
-    ),
-    cache=Cache(folder / "cache"),
+request = Request(
+    model=onnx_file.load(str(model), Overrides()),  # the registry would load torch: seconds
+    target=Target("tiny", "", platform.machine(), ("onnxruntime",), "x86"),
+    calibration=FrameSet.open(calibration),
+    evaluation=FrameSet.open(evaluation),
+    output=folder / "lane.edgeseg",
+    gate=Gate(100.0, 100.0),
+    threads=1,
 )
+cache = Cache(folder / "cache")
+print("ready", flush=True)
+pack(request, cache=cache)
+print("done", flush=True)
 '''
+
+Entries = dict[str, tuple[int, int]]
 
 
 class Packing:
@@ -55,29 +62,58 @@ class Packing:
         sets = (calibration.path, evaluation.path)
         self.command = [sys.executable, "-c", DRIVER, *map(str, (model, *sets, self.folder))]
         self.bundle = self.folder / "lane.edgeseg"
+        self.cache = self.folder / "cache"
 
-    def start(self) -> subprocess.Popen[bytes]:
+    @contextmanager
+    def begun(self) -> Iterator[subprocess.Popen[bytes]]:
+        """Start a process; yield it when all is imported and loaded and the pack begins."""
         environment = {**os.environ, "TMPDIR": str(self.temporary), "OMP_NUM_THREADS": "1"}
-        return subprocess.Popen(self.command, env=environment, stderr=subprocess.PIPE)
+        pipe = subprocess.PIPE
+        with subprocess.Popen(self.command, env=environment, stdout=pipe, stderr=pipe) as process:
+            assert process.stdout is not None and process.stderr is not None
+            assert process.stdout.readline() == b"ready\n", process.stderr.read().decode()
+            yield process
 
-    def kill_after(self, seconds: float) -> None:
-        """Start a pack and kill it; whatever is under the final name then is whole."""
-        with self.start() as process:
-            time.sleep(seconds)
-            workers = psutil.Process(process.pid).children() if process.poll() is None else []
-            os.kill(process.pid, signal.SIGKILL)
+    def kill_after(self, wait: Callable[[], object]) -> bool:
+        """Begin a pack, wait, kill it, and say whether it was still at work.
+
+        Whatever is under the final name then is whole.
+        """
+        with self.begun() as process:
+            wait()
+            workers = psutil.Process(process.pid).children()
+            process.kill()
+            assert process.stdout is not None
+            running = process.stdout.read() == b""
         _, alive = psutil.wait_procs(workers, timeout=10)
         assert not [p for p in alive if p.status() != psutil.STATUS_ZOMBIE], "orphaned workers"
         if self.bundle.exists():
             open_bundle(self.bundle)
             self.bundle.unlink()
+        return running
 
-    def finish(self) -> None:
-        """Run a pack to its end."""
-        with self.start() as process:
-            _, complaint = process.communicate()
-        assert process.returncode == 0, complaint.decode()
+    def finish(self) -> float:
+        """Run a pack to its end; return the seconds from its beginning."""
+        with self.begun() as process:
+            start = time.perf_counter()
+            assert process.stdout is not None and process.stderr is not None
+            end = process.stdout.readline()
+            seconds = time.perf_counter() - start
+            assert end == b"done\n", process.stderr.read().decode()
         open_bundle(self.bundle)
+        return seconds
+
+    def entries(self) -> Entries:
+        """Return inode and time of what the cache holds: written anew, an entry has others."""
+        found = [path for path in self.cache.iterdir() if not path.name.startswith(".")]
+        return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in found}
+
+    def until_kept(self, count: int) -> None:
+        """Wait until the cache holds so many entries."""
+        limit = time.monotonic() + 60
+        while len(self.entries()) < count:
+            assert time.monotonic() < limit, f"{len(self.entries())} of {count} entries in a minute"
+            time.sleep(0.005)
 
     def litter(self) -> list[Path]:
         """Return what no finished pack would have left."""
@@ -86,33 +122,79 @@ class Packing:
         return temporary + [path for path in self.temporary.iterdir() if path.name != ".ses"]
 
 
-@pytest.fixture
-def packing(
-    tmp_path: Path, fitted_model: Model, road_frames: FrameSet, few_frames: FrameSet
-) -> Packing:
+class Whole(NamedTuple):
+    """What a pack that nobody kills takes and keeps."""
+
+    seconds: float
+    entries: int
+
+
+@pytest.fixture(scope="module")
+def onnx_file(tmp_path_factory: pytest.TempPathFactory, fitted_model: Model) -> Path:
     import torch
 
-    model = tmp_path / "lanes.onnx"
+    path = tmp_path_factory.mktemp("model") / "lanes.onnx"
     assert fitted_model.module is not None
     example = torch.zeros(1, 3, fitted_model.input.height, fitted_model.input.width)
-    torch.onnx.export(fitted_model.module, (example,), str(model), dynamo=False, opset_version=17)
-    return Packing(tmp_path, model, road_frames, few_frames)
+    torch.onnx.export(fitted_model.module, (example,), str(path), dynamo=False, opset_version=17)
+    return path
 
 
-def kill_and_finish(packing: Packing, kills: int, span: float) -> None:
-    # What is cached shortens the later packs, so some of the late kills find a finished bundle.
-    seconds = random.Random(kills)
-    for _ in range(kills):
-        packing.kill_after(seconds.uniform(0.3, span))
+@pytest.fixture(scope="module")
+def whole(
+    tmp_path_factory: pytest.TempPathFactory,
+    onnx_file: Path,
+    road_frames: FrameSet,
+    few_frames: FrameSet,
+) -> Whole:
+    packing = Packing(tmp_path_factory.mktemp("whole"), onnx_file, road_frames, few_frames)
+    return Whole(packing.finish(), len(packing.entries()))
+
+
+@pytest.fixture
+def packing(
+    tmp_path: Path, onnx_file: Path, road_frames: FrameSet, few_frames: FrameSet
+) -> Packing:
+    return Packing(tmp_path, onnx_file, road_frames, few_frames)
+
+
+def kill_and_finish(packing: Packing, whole: Whole, kills: int) -> None:
+    draw = random.Random(1)
+    running = 0
+    for kill in range(kills):
+        # What is cached shortens the later packs, so some of the late kills find a finished
+        # bundle; every third begins from nothing, so that the early steps are hit as well.
+        if kill % 3 == 0:
+            shutil.rmtree(packing.cache, ignore_errors=True)
+        before = packing.entries() if packing.cache.exists() else {}
+        moment = draw.uniform(0, whole.seconds)
+        running += packing.kill_after(lambda moment=moment: time.sleep(moment))
+        assert before.items() <= packing.entries().items(), "made anew"
+    assert running > kills // 5
+    finish_from_half(packing, whole)
+
+
+def finish_from_half(packing: Packing, whole: Whole) -> None:
+    """Kill a pack half-way through its cache: the next one makes the other half, and that only."""
+    shutil.rmtree(packing.cache, ignore_errors=True)
+    assert packing.kill_after(lambda: packing.until_kept(whole.entries // 2))
+    kept = packing.entries()
+    assert whole.entries // 2 <= len(kept) < whole.entries
     packing.finish()
+    assert kept.items() <= packing.entries().items(), "made anew"
+    assert len(packing.entries()) == whole.entries, "made under another key"
     assert sorted(path.name for path in packing.folder.iterdir()) == ["cache", "lane.edgeseg"]
     assert packing.litter() == []
 
 
-def test_a_pack_killed_at_any_moment_leaves_nothing_half_done(packing: Packing) -> None:
-    kill_and_finish(packing, kills=8, span=4.0)
+def test_a_pack_killed_at_any_moment_leaves_nothing_half_done(
+    packing: Packing, whole: Whole
+) -> None:
+    kill_and_finish(packing, whole, kills=2)
 
 
 @pytest.mark.slow
-def test_a_pack_killed_at_thirty_moments_leaves_nothing_half_done(packing: Packing) -> None:
-    kill_and_finish(packing, kills=30, span=8.0)
+def test_a_pack_killed_at_thirty_moments_leaves_nothing_half_done(
+    packing: Packing, whole: Whole
+) -> None:
+    kill_and_finish(packing, whole, kills=30)

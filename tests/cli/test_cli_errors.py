@@ -97,24 +97,33 @@ def test_weights_that_are_none(pack: Callable[..., str], tiny_model: Model, tmp_
     )
 
 
-def graph(path: Path, last: onnx.NodeProto, shape: list[int]) -> Path:
-    """Write an ONNX file: an image, three logits a pixel ("logits"), and ``last`` ("out")."""
-    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 64, 128])
-    out = helper.make_tensor_value_info("out", TensorProto.FLOAT, shape)
-    weight = numpy_helper.from_array(np.eye(3, dtype=np.float32)[:, :, None, None], "weight")
-    nodes = [helper.make_node("Conv", ["image", "weight"], ["logits"]), last]
-    domains = [helper.make_opsetid("", 17), helper.make_opsetid("mine", 1)]
-    made = helper.make_graph(nodes, "lanes", [image], [out], [weight])
-    onnx.save(helper.make_model(made, opset_imports=domains, ir_version=8), str(path))
-    return path
+@pytest.fixture
+def pack_onnx(
+    road_frames: FrameSet, few_frames: FrameSet, tmp_path: Path
+) -> Callable[[onnx.NodeProto, list[int]], str]:
+    """Return what packs an ONNX file: three "logits" a pixel, and a last node that makes "out"."""
+    path = tmp_path / "lanes.onnx"
+    sets = ("--calibration", road_frames.path, "--eval", few_frames.path)
+
+    def call(last: onnx.NodeProto, shape: list[int]) -> str:
+        image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 64, 128])
+        out = helper.make_tensor_value_info("out", TensorProto.FLOAT, shape)
+        weight = numpy_helper.from_array(np.eye(3, dtype=np.float32)[:, :, None, None], "weight")
+        nodes = [helper.make_node("Conv", ["image", "weight"], ["logits"]), last]
+        made = helper.make_graph(nodes, "lanes", [image], [out], [weight])
+        domains = [helper.make_opsetid("", 17), helper.make_opsetid("mine", 1)]
+        onnx.save(helper.make_model(made, opset_imports=domains, ir_version=8), str(path))
+        return refusal("pack", "--model", path, *sets, "-o", tmp_path / "x.edgeseg")
+
+    return call
 
 
 @pytest.mark.parametrize(("kind", "domain"), [("Rode", ""), ("Road", "mine")])
 def test_an_operator_that_nobody_knows_is_named(
-    pack: Callable[..., str], tmp_path: Path, kind: str, domain: str
+    pack_onnx: Callable[..., str], kind: str, domain: str
 ) -> None:
     last = helper.make_node(kind, ["logits"], ["out"], domain=domain)
-    line = pack("--model", graph(tmp_path / "lanes.onnx", last, [1, 3, 64, 128]))
+    line = pack_onnx(last, [1, 3, 64, 128])
     assert "lanes" in line and kind in line
 
 
@@ -141,10 +150,9 @@ def test_an_operator_that_nobody_knows_is_named(
     ids=["flat", "class ids", "channels last", "half the size"],
 )
 def test_an_output_that_is_not_logits_of_the_inputs_size_is_named(
-    pack: Callable[..., str], tmp_path: Path, last: onnx.NodeProto, shape: list[int], words: str
+    pack_onnx: Callable[..., str], last: onnx.NodeProto, shape: list[int], words: str
 ) -> None:
-    line = pack("--model", graph(tmp_path / "lanes.onnx", last, shape))
-    assert f"{words}, not (N, classes, H, W)" in line
+    assert f"{words}, not (N, classes, H, W)" in pack_onnx(last, shape)
 
 
 def test_places_that_cannot_be_written(pack: Callable[..., str], tmp_path: Path) -> None:

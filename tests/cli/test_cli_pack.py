@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+import html
 import json
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +14,13 @@ from pathlib import Path
 import pytest
 import torch
 from command_line import edge_seg
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 from rogue import install
 from torch import nn
 
@@ -100,3 +110,70 @@ def test_a_missed_gate_is_exit_3_with_the_file_kept_aside_and_the_json_written(
     (rejected,) = [row for row in record["candidates"] if row["status"] == "rejected"]
     assert "layers were tried back in float" in rejected["reason"]
     assert b"layers were tried back in float" in open_bundle(f"{out}.rejected").read("report.html")
+
+
+@pytest.mark.usefixtures("small")
+def test_each_step_is_a_line_on_stderr_and_the_report_has_the_command(
+    fitted_model: Model, road_frames: FrameSet, few_frames: FrameSet, tmp_path: Path
+) -> None:
+    assert fitted_model.module is not None
+    model = onnx_file(fitted_model.module, fitted_model, tmp_path / "lanes.onnx")
+    out = tmp_path / "my lane.edgeseg"
+    gate = ["--max-drop", "50", "--max-class-drop", "50"]
+    command = [*arguments(model, road_frames, few_frames, out), *gate]
+    done = subprocess.run(
+        [sys.executable, "-m", "edge_seg.cli", *command], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    line = re.compile(r"^ +(\d+\.\d) s  (.{22}) ", re.M)
+    shown = [(name.rstrip(), seconds) for seconds, name in line.findall(done.stderr)]
+    assert [name for name, _ in shown] == [
+        "load", "calibration set", "fold", "ranges", "sensitivity",
+        "onnxruntime float32", "onnxruntime int8", "latency", "bundle",
+    ]  # fmt: skip
+    assert not line.search(done.stdout)
+    record = json.loads(out.with_suffix(".json").read_text())
+    assert shown == [(step["name"], f"{step['seconds']:.1f}") for step in record["steps"]]
+    report = open_bundle(out).read("report.html").decode()
+    assert f"<code>{shlex.join(['edge-seg', *command])}</code>" in html.unescape(report)
+
+
+@pytest.mark.usefixtures("small")
+def test_a_named_engine_is_the_only_one_that_may_win_and_every_baseline_stays(
+    fitted_model: Model, road_frames: FrameSet, few_frames: FrameSet, tmp_path: Path
+) -> None:
+    pytest.importorskip("openvino", reason="the engine that is left out")
+    assert fitted_model.module is not None
+    model = onnx_file(fitted_model.module, fitted_model, tmp_path / "lanes.onnx")
+    out = tmp_path / "lane.edgeseg"
+    command = arguments(model, road_frames, few_frames, out)
+    gate = ["--max-drop", 50, "--max-class-drop", 50]
+    edge_seg(*command, "--target", "x86", "--engine", "onnxruntime", *gate)
+    record = json.loads(out.with_suffix(".json").read_text())
+    rows = {(row["engine"], row["precision"]): row["status"] for row in record["candidates"]}
+    assert rows == {
+        ("torch", "float32"): "failed",  # the model came as ONNX
+        ("onnxruntime", "float32"): "baseline",
+        ("openvino", "float32"): "baseline",
+        ("onnxruntime", "int8"): "winner",
+    }
+
+
+@pytest.mark.usefixtures("small")
+def test_what_pack_signs_with_a_key_verify_calls_valid_with_its_public_half(
+    fitted_model: Model, road_frames: FrameSet, few_frames: FrameSet, tmp_path: Path
+) -> None:
+    key = Ed25519PrivateKey.generate()
+    secret, public = tmp_path / "key.pem", tmp_path / "pub.pem"
+    secret.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    form = PublicFormat.SubjectPublicKeyInfo
+    public.write_bytes(key.public_key().public_bytes(Encoding.PEM, form))
+    assert fitted_model.module is not None
+    model = onnx_file(fitted_model.module, fitted_model, tmp_path / "lanes.onnx")
+    out = tmp_path / "lane.edgeseg"
+    gate = ["--max-drop", 50, "--max-class-drop", 50]
+    edge_seg(*arguments(model, road_frames, few_frames, out), *gate, "--sign", secret)
+    verdict = json.loads(edge_seg("verify", out, "--key", public, "--json"))
+    assert verdict["signature"]["state"] == "valid"
+    assert verdict["ok"] is True and verdict["faults"] == []
+    assert verdict["golden"]["identical"] == verdict["golden"]["frames"] == 3

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from edge_seg.bundle.archive import open_bundle
 from edge_seg.bundle.manifest import Candidate
 from edge_seg.classes import ClassMap
 from edge_seg.report.page import number, write_report
@@ -75,6 +76,22 @@ def test_the_verdict_comes_first_and_every_candidate_has_its_row_and_reason(html
         assert candidate.reason in html
     assert "ids argmax, resize host" in html
     assert html.index("<h1>") < html.index("<table") < html.index("<svg") < html.index("<img")
+
+
+def test_a_packed_bundles_page_says_how_to_repeat_it(tiny_bundle, tiny_request):
+    opened = open_bundle(tiny_bundle)
+    html = opened.read("report.html").decode()
+    Outline(html)
+    made, repeat = html.index('<h2 id="made">'), html.index('<h2 id="repeat">')
+    for frames in (tiny_request.calibration, tiny_request.evaluation):
+        assert f"<code>{frames.digest}</code>" in html[made:repeat]
+        assert f"{frames.name}: {len(frames)} frames, licence {frames.licence}" in html[made:repeat]
+    versions = opened.manifest.versions
+    assert {"edge_seg", "python", "torch", "onnx", "onnxruntime", "numpy"} <= versions.keys()
+    shown = re.search("<dt>versions</dt><dd>(.*?)</dd>", html[made:repeat], re.S)
+    assert shown is not None
+    assert set(shown[1].split(", ")) == {f"{name} {text}" for name, text in versions.items()}
+    assert f"<code>{tiny_request.command}</code>" in html[repeat:]
 
 
 def test_the_page_loads_nothing_and_is_small_enough(html):
