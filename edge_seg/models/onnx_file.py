@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_seg.classes import LANE, ClassMap
-from edge_seg.errors import EdgeSegError
+from edge_seg.errors import EdgeSegError, in_one_line
 from edge_seg.files import sha256
 from edge_seg.models.class_maps import generic_classes
 from edge_seg.models.model import Model, Overrides
@@ -58,8 +58,7 @@ def _read(path: Path) -> Any:
     except EdgeSegError:
         raise
     except Exception as error:  # protobuf's and the checker's errors have no common root
-        reason = (str(error).strip().splitlines() or ["no message"])[0]
-        raise EdgeSegError(f"{path} is no valid ONNX model: {reason}") from error
+        raise EdgeSegError(f"{path} is no valid ONNX model: {in_one_line(error)}") from error
     return graph_model
 
 

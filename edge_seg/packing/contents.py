@@ -99,8 +99,7 @@ def bundle_of(
         command=request.command,
         samples=_samples(request.evaluation, shown, masks, ran[0].label, champion.label),
         sensitivity=[
-            LayerRow(row.layer, row.sqnr_db, None, row.layer in champion.float_layers)
-            for row in noise
+            LayerRow(row.layer, row.sqnr_db, row.layer in champion.float_layers) for row in noise
         ],
         ranges=[RangeRow(name, low, high) for name, (low, high) in recipe.ranges.items()],
         calibration=_info(request.calibration),

@@ -14,6 +14,7 @@ subtraction stays, as one operator, in the graph.
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from typing import TYPE_CHECKING
 
@@ -22,9 +23,17 @@ import onnx
 import onnx.version_converter
 from onnx import TensorProto, helper
 
-from edge_seg.errors import EdgeSegError
+from edge_seg.errors import EdgeSegError, in_one_line
 from edge_seg.files import scratch_folder
-from edge_seg.quantize.graph import constant, consumers, insert_before, set_constant
+from edge_seg.quantize.graph import (
+    LAYER_OPERATORS,
+    constant,
+    consumers,
+    insert_before,
+    layer_name,
+    set_constant,
+)
+from edge_seg.quantize.tidy import tidy
 
 if TYPE_CHECKING:
     from edge_seg.models.model import Model
@@ -37,14 +46,24 @@ OLDEST_OPSET = 13
 
 FRAME = "frame"
 LOGITS = "logits"
+OUR_NAMES = re.compile(
+    r"frame(_planes|_scale|_zero_point)?|pixels|to_planes|to_float|normalise(\.weight|\.bias)?|logits"
+    r"|ids(_int64|_cast)?|argmax|split|(logit|id|better|chosen|best)_\d+"
+    r"|upsample_(rows|columns)|up_(rows|columns)"
+)
+"""Tensors and nodes that this file, `edge_seg.quantize.qdq` and `edge_seg.quantize.class_ids` add;
+a model's own of these names get others, as no two may share one."""
 
 
 def float_graph(model: Model) -> onnx.ModelProto:
     """Return the folded float graph of ``model``; raises `EdgeSegError` if it can't be exported."""
     exported = _modern(model.onnx, model.name) if model.onnx is not None else _export(model)
-    graph = _optimize(exported, model.name)
+    given = onnx.load_from_string(exported)
+    tidy(given, LOGITS, OUR_NAMES)
+    graph = _optimize(given.SerializeToString(), model.name)
+    if model.module is not None:
+        _name_later_calls(graph, {name for name, _ in model.module.named_modules()})
     _name_nodes(graph)
-    _rename_output(graph)
     _take_frames(graph, model.input)
     # Once more: the folding leaves constants that can be computed now.
     return _optimize(graph.SerializeToString(), model.name)
@@ -74,9 +93,8 @@ def _export(model: Model) -> bytes:
                 output_names=[LOGITS],
             )
     except Exception as error:  # the exporter raises whatever the operator's handler raised
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise EdgeSegError(
-            f"model '{model.name}' cannot be exported to ONNX: {reason}; "
+            f"model '{model.name}' cannot be exported to ONNX: {in_one_line(error)}; "
             "replace that operator, or bring the model as an .onnx file"
         ) from error
     return buffer.getvalue()
@@ -97,12 +115,31 @@ def _modern(payload: bytes, name: str) -> bytes:
         ) from error
 
 
+def _name_later_calls(graph: onnx.ModelProto, modules: set[str]) -> None:
+    """Name the layers of a module that is called again after it: ``/head_1/Conv`` is ``head`` too.
+
+    The exporter numbers the calls. Where a module is really called ``head_1``, it stays so.
+    """
+    for node in graph.graph.node:
+        scope, _, operator = node.name.rpartition("/")
+        call = re.search(r"_\d+$", scope)
+        if node.op_type not in LAYER_OPERATORS or call is None or layer_name(node.name) in modules:
+            continue
+        name = f"{scope[: call.start()]}/{operator}.{call[0][1:]}"
+        if layer_name(name) in modules:
+            node.name = name
+
+
 def _name_nodes(graph: onnx.ModelProto) -> None:
     """Give every node a name of its own: recipes and reports speak of layers by name."""
+    taken = {node.name for node in graph.graph.node}
     seen: set[str] = set()
     for index, node in enumerate(graph.graph.node):
-        if not node.name or node.name in seen:
+        if not node.name or node.name in seen or OUR_NAMES.fullmatch(node.name):
             node.name = f"{node.op_type}_{index}"
+            while node.name in taken:
+                node.name += "_"
+            taken.add(node.name)
         seen.add(node.name)
 
 
@@ -119,24 +156,14 @@ def _optimize(payload: bytes, name: str) -> onnx.ModelProto:
         try:
             onnxruntime.InferenceSession(payload, options, providers=["CPUExecutionProvider"])
         except Exception as error:
-            reason = str(error).strip().splitlines()[0]
-            raise EdgeSegError(f"model '{name}' is not a graph that runs: {reason}") from error
+            raise EdgeSegError(
+                f"model '{name}' is not a graph that runs: {in_one_line(error)}"
+            ) from error
         optimized = onnx.load(options.optimized_model_filepath)
     # ONNX Runtime declares the domains of its own fused operators, of which basic makes none.
     for domain in [d for d in optimized.opset_import if d.domain not in ("", "ai.onnx")]:
         optimized.opset_import.remove(domain)
     return optimized
-
-
-def _rename_output(graph: onnx.ModelProto) -> None:
-    """Call the graph's one output `LOGITS`."""
-    old = graph.graph.output[0].name
-    for node in graph.graph.node:
-        for names in (node.input, node.output):
-            for index, name in enumerate(names):
-                if name == old:
-                    names[index] = LOGITS
-    graph.graph.output[0].name = LOGITS
 
 
 def _take_frames(graph: onnx.ModelProto, spec: InputSpec) -> None:
@@ -178,7 +205,7 @@ def _normalise(
     set_constant(graph, "normalise.weight", weight)
     set_constant(graph, "normalise.bias", offset.astype(np.float32))
     inputs = [pixels, "normalise.weight", "normalise.bias"]
-    return [helper.make_node("Conv", inputs, [out], "/normalise/Conv", kernel_shape=[1, 1])]
+    return [helper.make_node("Conv", inputs, [out], "normalise", kernel_shape=[1, 1])]
 
 
 def _weights_of_dense_conv(graph: onnx.ModelProto, node: onnx.NodeProto) -> np.ndarray | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -31,14 +31,18 @@ def layer_name(node_name: str) -> str:
     return ".".join(scopes) or node_name.strip("/")
 
 
-def layers(model: onnx.ModelProto) -> dict[str, onnx.NodeProto]:
-    """Return the layers with constant weights, by name, in the order of the graph."""
+def layers(model: onnx.ModelProto) -> dict[str, list[onnx.NodeProto]]:
+    """Return the layers with constant weights, by name, in the order of the graph.
+
+    A layer is all nodes of its name: a module that is called twice has two, and so has one
+    with two convolutions of its own (``/head/Conv``, ``/head/Conv_1``).
+    """
     constants = {tensor.name for tensor in model.graph.initializer}
-    return {
-        layer_name(node.name): node
-        for node in model.graph.node
-        if node.op_type in LAYER_OPERATORS and any(name in constants for name in node.input)
-    }
+    found: dict[str, list[onnx.NodeProto]] = {}
+    for node in model.graph.node:
+        if node.op_type in LAYER_OPERATORS and any(name in constants for name in node.input):
+            found.setdefault(layer_name(node.name), []).append(node)
+    return found
 
 
 def consumers(model: onnx.ModelProto, tensor: str) -> list[onnx.NodeProto]:
@@ -76,6 +80,47 @@ def insert_before(
     index = list(model.graph.node).index(anchor)
     for offset, node in enumerate(nodes):
         model.graph.node.insert(index + offset, node)
+
+
+def subgraphs(node: onnx.NodeProto) -> list[onnx.GraphProto]:
+    """Return the graphs inside a node: an If's branches, a Loop's body."""
+    single = [attribute.g for attribute in node.attribute if attribute.HasField("g")]
+    return single + [graph for attribute in node.attribute for graph in attribute.graphs]
+
+
+def rename(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
+    """Rename tensors, old to new, wherever they are written or read, in subgraphs too."""
+    for value in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        value.name = names.get(value.name, value.name)
+    for node in graph.node:
+        node.input[:] = [names.get(name, name) for name in node.input]
+        node.output[:] = [names.get(name, name) for name in node.output]
+        for inner in subgraphs(node):
+            rename(inner, names)
+
+
+def remove_unused(model: onnx.ModelProto) -> None:
+    """Drop the nodes and constants that no output comes from."""
+    wanted = {output.name for output in model.graph.output}
+    kept = []
+    for node in reversed(model.graph.node):
+        if any(name in wanted for name in node.output):
+            kept.append(node)
+            wanted |= _reads(node)
+    del model.graph.node[:]
+    model.graph.node.extend(reversed(kept))
+    constants = [tensor for tensor in model.graph.initializer if tensor.name in wanted]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(constants)
+
+
+def _reads(node: onnx.NodeProto) -> set[str]:
+    """Return the tensors that a node reads, or its subgraphs do."""
+    names = set(node.input)
+    for inner in subgraphs(node):
+        names.update(output.name for output in inner.output)
+        names.update(*map(_reads, inner.node))
+    return names
 
 
 def shape(value: onnx.ValueInfoProto) -> tuple[int, ...]:

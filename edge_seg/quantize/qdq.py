@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 
 from edge_seg.quantize.float_graph import FRAME, LOGITS
-from edge_seg.quantize.graph import consumers, layers, producer, set_constant
+from edge_seg.quantize.graph import consumers, layers, producer, remove_unused, set_constant
 from edge_seg.quantize.recipe import Recipe
 
 QUANTIZED_OPERATORS = [
@@ -41,11 +41,12 @@ def quantize_graph(graph: onnx.ModelProto, recipe: Recipe) -> onnx.ModelProto:
 
 
 def quantize_one_layer(graph: onnx.ModelProto, recipe: Recipe, layer: str) -> onnx.ModelProto:
-    """Return a copy of ``graph`` in which one layer, with its activation, is quantized."""
-    node = layers(graph)[layer]
-    readers = consumers(graph, node.output[0])
-    activation = [n.name for n in readers if n.op_type in ("Relu", "Clip")]
-    nodes = [node.name, *(activation if len(readers) == 1 else [])]
+    """Return a copy of ``graph`` in which one layer, with its activations, is quantized."""
+    nodes = []
+    for node in layers(graph)[layer]:
+        readers = consumers(graph, node.output[0])
+        activation = [n.name for n in readers if n.op_type in ("Relu", "Clip")]
+        nodes += [node.name, *(activation if len(readers) == 1 else [])]
     return _quantize(graph, recipe, nodes=nodes, excluded=[])
 
 
@@ -80,14 +81,15 @@ def _quantize(
     _read_pixels_as_quantized(quantized)
     _leave_logits_float(quantized)
     _drop_bias_zero_points(quantized)
-    _remove_unused(quantized)
+    remove_unused(quantized)
+    _check(quantized)
     return quantized
 
 
 def _float_nodes(model: onnx.ModelProto, recipe: Recipe) -> list[str]:
     """Name the nodes to leave alone: the float layers, and what only resizes the logits."""
     known = layers(model)
-    nodes = [known[layer].name for layer in recipe.float_layers if layer in known]
+    nodes = [node.name for layer in recipe.float_layers for node in known.get(layer, [])]
     last = producer(model, LOGITS)
     if last is not None and last.op_type == "Resize":
         nodes.append(last.name)
@@ -162,19 +164,8 @@ def _drop_bias_zero_points(model: onnx.ModelProto) -> None:
             del node.input[2:]
 
 
-def _remove_unused(model: onnx.ModelProto) -> None:
-    """Drop nodes and constants that nothing reads, then check the graph."""
-    wanted = {output.name for output in model.graph.output}
-    kept = []
-    for node in reversed(model.graph.node):
-        if any(name in wanted for name in node.output):
-            kept.append(node)
-            wanted.update(node.input)
-    del model.graph.node[:]
-    model.graph.node.extend(reversed(kept))
-    constants = [tensor for tensor in model.graph.initializer if tensor.name in wanted]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(constants)
+def _check(model: onnx.ModelProto) -> None:
+    """Check that the graph is sound and of standard operators alone."""
     for domain in [d for d in model.opset_import if d.domain not in ("", "ai.onnx")]:
         model.opset_import.remove(domain)
     onnx.checker.check_model(model)

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from edge_seg.report.record import RangeRow, ReportData, describe, known, label, ratio
-from edge_seg.report.svg import INK, LINE, MUTED, STATUS_COLOUR, canvas, drawing, inline_svg, short
+from edge_seg.report.svg import INK, LINE, STATUS_COLOUR, canvas, drawing, inline_svg, short
 
 WORST_LAYERS = 20
 WIDEST_RANGES = 30
@@ -51,8 +51,6 @@ def sensitivity(data: ReportData, width: int) -> Markup | None:
     texts, hover = [], []
     for row in rows:
         text = f"{row.sqnr_db:.1f} dB"
-        if known(row.drop):
-            text += f", drop {row.drop:.2f}"
         if row.float:
             text += ", float"
         texts.append(text)
@@ -159,10 +157,6 @@ def ranges(data: ReportData, width: int) -> Markup | None:
         hover = {}
         for index, row in enumerate(rows):
             text = f"{row.tensor}: {row.low:.4g} to {row.high:.4g}"
-            if known(row.seen_low) and known(row.seen_high):
-                seen = [row.seen_low, row.seen_high]
-                axes.plot(seen, [index] * 2, color=MUTED, lw=1.2, zorder=0.9)
-                text += f" (seen {row.seen_low:.4g} to {row.seen_high:.4g})"
             colour = STATUS_COLOUR["passed"]
             bar = axes.barh(index, _span(row), left=row.low, height=0.56, color=colour)
             bar[0].set_gid(f"r{index}")
@@ -180,7 +174,7 @@ def ranges(data: ReportData, width: int) -> Markup | None:
 
 
 def _symmetric_log(axes: Axes, rows: list[RangeRow]) -> None:
-    ends = [v for r in rows for v in (r.low, r.high, r.seen_low, r.seen_high) if known(v)]
+    ends = [v for r in rows for v in (r.low, r.high) if known(v)]
     largest = max(max(abs(v) for v in ends), 1e-9)
     axes.set_xscale("symlog", linthresh=largest / 100, linscale=0.5)
     decade = 10.0 ** np.floor(np.log10(largest))

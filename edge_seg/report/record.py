@@ -35,28 +35,20 @@ class Sample(msgspec.Struct, frozen=True):
 class LayerRow(msgspec.Struct, frozen=True):
     """How much quantizing one layer alone costs, and whether it was left in float.
 
-    ``sqnr_db`` is the signal to quantization noise ratio of its output, in decibels;
-    ``drop`` the points of mean IoU lost, where that was measured.
+    ``sqnr_db`` is the signal to quantization noise ratio of its output, in decibels.
     """
 
     layer: str
     sqnr_db: float
-    drop: float | None = None
     float: bool = False
 
 
 class RangeRow(msgspec.Struct, frozen=True):
-    """The quantization range of one activation: what the recipe keeps.
-
-    ``seen_low`` and ``seen_high`` are the extremes seen in calibration, where clipping
-    made the kept range narrower than those.
-    """
+    """The quantization range of one activation: what calibration has seen, nothing clipped."""
 
     tensor: str
     low: float
     high: float
-    seen_low: float | None = None
-    seen_high: float | None = None
 
 
 class SetInfo(msgspec.Struct, frozen=True):

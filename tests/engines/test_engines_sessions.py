@@ -305,3 +305,106 @@ def test_the_u_net_agrees_with_its_simulation(
         assert clear.any()
         assert np.mean((ids_of(session, frame) == scores.argmax(0))[clear]) >= 0.99
     session.close()
+
+
+def fbgemm_graph(source: Source, **changes: object) -> str:
+    """Return the code of fbgemm's file."""
+    import io
+    from dataclasses import replace
+
+    payload = engines.find("fbgemm").lowering()(replace(source, **changes), "int8", {})
+    return str(torch.jit.load(io.BytesIO(payload)).inlined_graph)
+
+
+def test_fbgemm_calibrates_by_the_recipes_rule_and_cuts_no_outlier(source: Source) -> None:
+    """One value of 0.2 in eight frames that end at 0.1 decides the input's range, in seven bits.
+
+    FX's default, a histogram, cuts it: it costs less than the coarser steps.
+    """
+    import re
+
+    size = (source.model.input.height, source.model.input.width, 3)
+    frames = [np.random.default_rng(n).integers(0, 26, size, dtype=np.uint8) for n in range(8)]
+    frames[0][5, 7, 0] = 51
+    graph = fbgemm_graph(source, frames=frames)
+    first = re.search(r"aten::quantize_per_tensor\((.*)\)", graph)
+    assert first is not None
+    _, scale, zero_point, _ = first[1].split(", ")
+    assert number(graph, scale) == pytest.approx(0.2 / 127, rel=1e-3)
+    assert number(graph, zero_point) == 0
+
+
+def number(graph: str, name: str) -> float:
+    """Return the value of a constant in TorchScript code."""
+    import re
+
+    found = re.search(rf"{re.escape(name)} : \w+ = prim::Constant\[value=\{{?([^\]}}]+)", graph)
+    assert found is not None
+    return float(found[1])
+
+
+def test_fbgemm_observes_by_min_max_and_leaves_fixed_grids_alone() -> None:
+    """A sigmoid's output is 0..1 in steps of 1/256, whatever the frames are."""
+    from torch.ao.quantization import MinMaxObserver, get_default_qconfig_mapping
+
+    from edge_seg.engines.torch_fx.lowering import _minmax_mapping
+
+    ours = _minmax_mapping().object_type_qconfigs
+    for kind, default in get_default_qconfig_mapping("fbgemm").object_type_qconfigs.items():
+        observer = type(default.activation()).__name__
+        if kind in (torch.nn.ConvTranspose2d, torch.nn.functional.conv_transpose2d):
+            assert ours[kind] is None
+        elif observer == "HistogramObserver":
+            assert type(ours[kind].activation()) is MinMaxObserver
+            assert ours[kind].weight == default.weight
+        else:
+            assert ours[kind] == default
+    sigmoid = ours[torch.nn.Sigmoid].activation()
+    assert (float(sigmoid.scale), int(sigmoid.zero_point)) == (1 / 256, 0)
+    rule = _minmax_mapping().global_qconfig
+    observer = rule.activation()
+    assert (type(observer), observer.quant_min, observer.quant_max) == (MinMaxObserver, 0, 127)
+    assert rule.weight().qscheme == torch.per_channel_symmetric
+
+
+def test_fbgemm_leaves_every_transposed_convolution_float(source: Source) -> None:
+    """A functional one is none of the modules that a pixel shuffle replaces."""
+
+    class Functional(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.down = torch.nn.Conv2d(3, 3, 2, stride=2)
+            self.weight = torch.nn.Parameter(torch.randn(3, 3, 2, 2))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.nn.functional.conv_transpose2d(self.down(x), self.weight, stride=2)
+
+    graph = fbgemm_graph(source, **brought(Functional(), source))
+    assert "quantized::conv2d" in graph
+    assert "quantized::conv_transpose" not in graph
+
+
+def test_fbgemm_keeps_every_call_of_a_float_layer_in_float(source: Source) -> None:
+    head = torch.nn.Conv2d(3, 3, 1)
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 3, 1), head, torch.nn.ReLU(), head)
+    given = brought(network, source)
+    assert given["recipe"].layers == ("0", "1")
+    assert fbgemm_graph(source, **given).count("quantized::conv2d") == 3
+    given["recipe"] = given["recipe"].keeping_float(("1",))
+    assert fbgemm_graph(source, **given).count("quantized::conv2d") == 1
+
+
+def brought(network: torch.nn.Module, source: Source) -> dict[str, object]:
+    """Return another network as a source's model, graph and recipe, on fewer frames."""
+    from edge_seg.classes import LANE
+    from edge_seg.models.model import from_network
+
+    model = from_network("brought", network, source.model.input, LANE, "made by a test")
+    graph, frames = float_graph(model), source.frames[:2]
+    recipe = Recipe(
+        model_digest="m",
+        calibration_digest="c",
+        layers=tuple(layers(graph)),
+        ranges=collect_ranges(graph, frames),
+    )
+    return {"model": model, "graph": graph, "recipe": recipe, "frames": frames}

@@ -39,6 +39,51 @@ def conv_net(padding: int, middle: nn.Module | None = None) -> nn.Sequential:
         )
 
 
+class CalledTwice(nn.Module):
+    """A head that is called twice: two nodes and one layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(3)
+            self.stem = nn.Conv2d(3, 3, 3, padding=1)
+            self.head = nn.Conv2d(3, 3, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.relu(self.head(torch.relu(self.stem(x)))))
+
+
+class TwoInOne(nn.Module):
+    """A module with two convolutions of its own, no modules themselves, behind a stem."""
+
+    class Head(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.Parameter(torch.randn(3, 3, 3, 3) / 3)
+            self.last = nn.Parameter(torch.randn(3, 3, 3, 3) / 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            inner = torch.relu(nn.functional.conv2d(x, self.first, padding=1))
+            return nn.functional.conv2d(inner, self.last, padding=1)
+
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(3)
+            self.stem = nn.Conv2d(3, 3, 3, padding=1)
+            self.head = self.Head()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(torch.relu(self.stem(x)))
+
+
+HEADS_OF_TWO = {
+    CalledTwice: ["/head/Conv", "/head/Conv.1"],
+    TwoInOne: ["/head/Conv", "/head/Conv_1"],
+}
+"""Networks whose layers are ``stem`` and ``head``, and the names of the nodes of ``head``."""
+
+
 def noise_frame(height: int, width: int, seed: int = 0) -> Frame:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 

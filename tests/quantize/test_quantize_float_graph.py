@@ -3,7 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from small_graphs import conv_net, model_of, module_logits, noise_frame, operators, run_frame
+from small_graphs import (
+    HEADS_OF_TWO,
+    conv_net,
+    model_of,
+    module_logits,
+    noise_frame,
+    operators,
+    run_frame,
+)
 from torch import nn
 
 from edge_seg.classes import LANE
@@ -44,6 +52,31 @@ def test_layers_are_the_module_paths_of_the_network(tiny_model: Model) -> None:
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d)
     }
     assert set(layers(float_graph(tiny_model))) == wanted
+
+
+@pytest.mark.parametrize("network", HEADS_OF_TWO)
+def test_a_layer_is_all_its_nodes(network: type[nn.Module]) -> None:
+    found = layers(float_graph(model_of(network(), InputSpec(8, 8))))
+    assert list(found) == ["stem", "head"]
+    assert [node.name for node in found["head"]] == HEADS_OF_TWO[network]
+
+
+def test_a_module_with_a_number_in_its_name_keeps_it() -> None:
+    network = nn.Sequential()
+    for name in ("conv", "conv_1", "conv_2"):
+        network.add_module(name, nn.Conv2d(3, 3, 1))
+    assert list(layers(float_graph(model_of(network, InputSpec(8, 8))))) == list(
+        dict(network.named_children())
+    )
+
+
+def test_a_module_with_the_name_of_our_normalisation_keeps_its_weights() -> None:
+    network = nn.Sequential()
+    network.add_module("normalise", nn.Conv2d(3, 3, 3, padding=1))
+    model = model_of(network, InputSpec(8, 8, **IMAGENET))
+    frame = noise_frame(8, 8)
+    found = run_frame(float_graph(model), frame)
+    assert np.abs(found - module_logits(model, frame)).max() < 1e-4
 
 
 @pytest.mark.parametrize("normalisation", [{}, {"std": (0.2, 0.3, 0.4)}, IMAGENET])
@@ -122,3 +155,14 @@ def test_an_operator_that_onnx_lacks_is_named_in_one_line() -> None:
     with pytest.raises(EdgeSegError, match=r"^model 'small' cannot be exported.*bessel") as caught:
         float_graph(model_of(Odd(), InputSpec(4, 4)))
     assert "\n" not in str(caught.value)
+
+
+def test_a_failure_without_a_message_is_called_by_its_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    import onnxruntime
+
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", fail)
+    with pytest.raises(EdgeSegError, match=r"not a graph that runs: MemoryError$"):
+        float_graph(model_of(conv_net(1), InputSpec(4, 4)))

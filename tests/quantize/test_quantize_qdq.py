@@ -4,14 +4,15 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from small_graphs import conv_net, model_of, noise_frame, operators, recipe_for
+from small_graphs import HEADS_OF_TWO, conv_net, model_of, noise_frame, operators, recipe_for
 from torch import nn
 
 from edge_seg.models.model import Model
 from edge_seg.preprocess import Frame, InputSpec
 from edge_seg.quantize import Recipe, float_graph, quantize_graph
 from edge_seg.quantize.float_graph import FRAME, LOGITS
-from edge_seg.quantize.graph import constant, consumers, layers, producer
+from edge_seg.quantize.graph import constant, consumers, layer_name, layers, producer
+from edge_seg.quantize.qdq import quantize_one_layer
 from edge_seg.quantize.sensitivity import simulate, sqnr_db
 
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
@@ -110,6 +111,27 @@ def test_float_layers_are_left_in_float(kept: str, graph: onnx.ModelProto, recip
     assert quantized_inputs(quantized, other)[1] is True
 
 
+@pytest.mark.parametrize("network", HEADS_OF_TWO)
+def test_a_layer_in_float_is_all_its_nodes_in_float(
+    network: type[nn.Module], frames: list[Frame]
+) -> None:
+    graph = float_graph(model_of(network(), InputSpec(16, 24)))
+    recipe = recipe_for(graph, frames)
+    assert int8_weights(quantize_graph(graph, recipe)) == ["stem", "head", "head"]
+    assert int8_weights(quantize_graph(graph, recipe.keeping_float(("head",)))) == ["stem"]
+    assert int8_weights(quantize_one_layer(graph, recipe, "head")) == ["head", "head"]
+
+
+def int8_weights(graph: onnx.ModelProto) -> list[str]:
+    """Return the layer of every node whose weights are stored as integers."""
+    found = []
+    for node in graph.graph.node:
+        maker = producer(graph, node.input[1]) if node.op_type == "Conv" else None
+        if maker is not None and maker.op_type == "DequantizeLinear":
+            found.append(layer_name(node.name))
+    return found
+
+
 def test_all_layers_in_float_is_the_float_graph(
     graph: onnx.ModelProto, recipe: Recipe, frames: list[Frame]
 ) -> None:
@@ -128,7 +150,7 @@ def test_weights_use_seven_bits_and_a_scale_per_channel(
     assert weight.dtype == np.int8 and np.abs(weight.astype(int)).max() <= 64
     assert scale.shape == (4,)
     assert not zero.any()
-    wanted = constant(graph, layers(graph)["0"].input[1])
+    wanted = constant(graph, layers(graph)["0"][0].input[1])
     error = np.abs(weight * scale.reshape(-1, 1, 1, 1) - wanted)
     assert np.all(error <= 0.51 * scale.reshape(-1, 1, 1, 1))
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from small_graphs import model_of, module_logits, noise_frame, recipe_for
+from small_graphs import HEADS_OF_TWO, model_of, module_logits, noise_frame, recipe_for
 from torch import nn
 
 from edge_seg.models.model import Model
@@ -90,3 +90,17 @@ def test_a_layer_whose_range_has_an_outlier_ranks_worst() -> None:
     rows = layer_sensitivity(graph, recipe, frames)
     assert {row.layer for row in rows[:2]} == {"0", "2"}
     assert rows[2].sqnr_db > rows[1].sqnr_db + 10
+
+
+@pytest.mark.parametrize("network", HEADS_OF_TWO)
+def test_a_layer_is_measured_in_all_its_nodes(network: type[nn.Module]) -> None:
+    """The range of what its first node reads is spoilt, and the layer has that noise."""
+    frames = [noise_frame(16, 24, seed) for seed in range(2)]
+    graph = float_graph(model_of(network(), InputSpec(16, 24)))
+    recipe = recipe_for(graph, frames)
+    before = {row.layer: row.sqnr_db for row in layer_sensitivity(graph, recipe, frames)}
+    assert set(before) == {"stem", "head"}
+    first = next(node for node in graph.graph.node if node.name == "/head/Conv")
+    recipe.ranges[first.input[0]] = (0.0, 1000.0)
+    after = {row.layer: row.sqnr_db for row in layer_sensitivity(graph, recipe, frames)}
+    assert after["head"] < before["head"] - 10

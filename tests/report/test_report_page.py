@@ -204,7 +204,7 @@ def test_numbers_at_the_edge_are_drawn(report_data):
         report_data,
         candidates=[odd],
         sensitivity=[LayerRow("a", -3.0), LayerRow("b", nan), LayerRow("c", float("inf"))],
-        ranges=[RangeRow("zero", 0.0, 0.0), RangeRow("odd", nan, 1.0), RangeRow("b", 0, 1, nan, 2)],
+        ranges=[RangeRow("zero", 0.0, 0.0), RangeRow("odd", nan, 1.0), RangeRow("b", 0, 1)],
         steps=[("nothing", 0.0)],
     )
     html = write_report(data)

@@ -1,7 +1,8 @@
 """PyTorch's file: the module, quantized by FX graph mode, traced with frame in and ids out.
 
 FX calibrates itself: it sees the recipe's frames and follows the recipe's rule (min-max
-observers, seven-bit activations being fbgemm's own guard against saturation).
+observers; FX's own default is histograms, which cut outliers). Seven-bit activations are fbgemm's
+own guard against saturation.
 """
 
 from __future__ import annotations
@@ -13,13 +14,17 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from edge_seg.engines.lowering import CannotLowerError, Source
 from edge_seg.engines.session import Options
+from edge_seg.errors import in_one_line
 from edge_seg.models.rewrite import with_pixel_shuffle
 from edge_seg.preprocess import Frame, InputSpec
 
 if TYPE_CHECKING:
+    from torch.ao.quantization import QConfigMapping
+
     from edge_seg.quantize.recipe import Recipe
 
 
@@ -62,32 +67,59 @@ def _quantize(
     network: nn.Module, spec: InputSpec, recipe: Recipe, frames: Sequence[Frame]
 ) -> nn.Module:
     """Prepare, show the calibration frames, convert."""
-    from torch.ao.quantization import get_default_qconfig_mapping
     from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
 
-    mapping = get_default_qconfig_mapping("fbgemm")
-    # fbgemm's quantized transposed convolution gives wrong values on processors with AVX-512:
-    # most become an equal 1x1 convolution with a pixel shuffle, the rest stay in float.
-    mapping.set_object_type(nn.ConvTranspose2d, None)
-    for layer in recipe.float_layers:
-        mapping.set_module_name(layer, None)
     example = (torch.zeros(1, 3, spec.height, spec.width),)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            mapping = _minmax_mapping()
+            for layer in recipe.float_layers:
+                mapping.set_module_name(layer, None)
             prepared = prepare_fx(with_pixel_shuffle(network).eval(), mapping, example)
             _show(prepared, spec, frames)
             torch.backends.quantized.engine = "fbgemm"
             converted = convert_fx(prepared)
     except Exception as error:  # FX raises what its tracer met in the user's code
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CannotLowerError(f"FX cannot quantize the module: {reason[:200]}") from error
+        reason = in_one_line(error, 200)
+        raise CannotLowerError(f"FX cannot quantize the module: {reason}") from error
     if set(recipe.layers) - set(recipe.float_layers) and not _is_quantized(converted):
         raise CannotLowerError(
             "FX found no layer to quantize: it sees torch.nn modules, and an exported program "
             "has none; bring the model as package.module:factory"
         )
     return converted
+
+
+def _minmax_mapping() -> QConfigMapping:
+    """Return fbgemm's defaults with a min-max observer wherever they have a histogram.
+
+    What needs no observing keeps its grid: a sigmoid's output is 0..1 whatever the frames are.
+    Weights stay symmetric per channel.
+    """
+    from torch.ao.quantization import (
+        HistogramObserver,
+        MinMaxObserver,
+        QConfig,
+        get_default_qconfig_mapping,
+    )
+
+    mapping = get_default_qconfig_mapping("fbgemm")
+    minmax = MinMaxObserver.with_args(reduce_range=True)
+
+    def observing(config: QConfig | None) -> QConfig | None:
+        if config is None or not isinstance(config.activation(), HistogramObserver):
+            return config
+        return QConfig(minmax, config.weight)
+
+    mapping.set_global(observing(mapping.global_qconfig))
+    for kind, config in list(mapping.object_type_qconfigs.items()):
+        mapping.set_object_type(kind, observing(config))
+    # fbgemm's quantized transposed convolution gives wrong values on processors with AVX-512:
+    # most become an equal 1x1 convolution with a pixel shuffle, the rest stay in float.
+    for transposed in (nn.ConvTranspose2d, functional.conv_transpose2d):
+        mapping.set_object_type(transposed, None)
+    return mapping
 
 
 def _is_quantized(network: nn.Module) -> bool:
