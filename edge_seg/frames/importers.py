@@ -150,7 +150,9 @@ def import_video(
             if index % every == 0:
                 fingerprint = difference_hash(frame)
                 if last is None or hamming(fingerprint, last) > NEAR_DUPLICATE_BITS:
-                    writer.add(frame, id=_clean(id))
+                    # The stem alone: a long name must not lose the number that tells frames apart.
+                    stem, _, number = id.rpartition("-")
+                    writer.add(frame, id=f"{_clean(stem)}-{number}")
                     last = fingerprint
             if progress is not None:
                 progress(index + 1, source.count)

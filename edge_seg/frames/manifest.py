@@ -23,12 +23,14 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from edge_seg.classes import ClassMap
-from edge_seg.errors import EdgeSegError, closest
+from edge_seg.errors import EdgeSegError, closest, in_one_line
 from edge_seg.files import sha256
 
 MANIFEST = "frameset.json"
 SCHEMA = "edge-seg/frameset-1"
 _HEX_DIGEST = re.compile(r"[0-9a-f]{64}")
+IDENTIFIER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,150}")
+"""What a frame may be called: fit for a file name on any system, and never a path."""
 
 
 class FrameEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -94,8 +96,10 @@ def read(folder: Path) -> Manifest:
         ) from None
     except OSError as error:
         raise EdgeSegError(f"cannot read {path}: {error.strerror or error}") from error
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise EdgeSegError(f"{path} is broken: {error}; import the frames again") from error
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise EdgeSegError(
+            f"{path} is broken: {in_one_line(error)}; import the frames again"
+        ) from error
     _check(manifest, folder, path)
     return manifest
 
@@ -116,6 +120,9 @@ def _check(manifest: Manifest, folder: Path, path: Path) -> None:
         check_labels(manifest.classes, manifest.scored, manifest.merge)
     except EdgeSegError as error:
         raise EdgeSegError(f"{path}: {error}") from None
+    for entry in manifest.frames:
+        if not IDENTIFIER.fullmatch(entry.id):  # masks are written under it
+            raise EdgeSegError(f"{path}: the frame id {entry.id[:60]!r} is no file name: refused")
     identifier, times = Counter(entry.id for entry in manifest.frames).most_common(1)[0]
     if times > 1:
         raise EdgeSegError(f"{path}: the frame id {identifier!r} occurs {times} times")

@@ -11,7 +11,6 @@ the same place removes it.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -34,8 +33,6 @@ from edge_seg.frames.frameset import check_mask_values
 from edge_seg.frames.images import encode_image, encode_mask
 from edge_seg.frames.manifest import FrameEntry, Manifest
 from edge_seg.preprocess import Frame, Mask
-
-_IDENTIFIER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,150}")
 
 
 class FrameSetWriter:
@@ -101,7 +98,7 @@ class FrameSetWriter:
         ``image`` is ``payload`` decoded; ``suffix`` is the file name ending without a dot.
         """
         id = f"{len(self):06d}" if id is None else id
-        if not _IDENTIFIER.fullmatch(id):
+        if not manifests.IDENTIFIER.fullmatch(id):
             raise EdgeSegError(
                 f"the frame id {id!r} is no file name: use letters, digits and . _ + -"
             )

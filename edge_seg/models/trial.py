@@ -27,7 +27,7 @@ def check_output(model: Model) -> None:
     except Exception as error:  # the user's own code runs here: anything may come
         raise EdgeSegError(
             f"{model.name} fails on an input of shape {shape}: {in_one_line(error)}; "
-            "give the size it was made for with --input-size"
+            + _way_out(error)
         ) from error
     wanted = (1, len(model.classes), model.input.height, model.input.width)
     if logits.shape != wanted:
@@ -41,9 +41,17 @@ def check_output(model: Model) -> None:
         )
 
 
+def _way_out(error: Exception) -> str:
+    if "is not a registered function" in str(error):  # ONNX Runtime on an unknown operator
+        return "replace that operator by standard ONNX ones"
+    return "give the size it was made for with --input-size"
+
+
 def _advice(shape: tuple[int, ...], wanted: tuple[int, ...]) -> str:
     if len(shape) == 4 and shape[1] != wanted[1] and shape[2:] == wanted[2:]:
         return f"its outputs are {shape[1]} classes, the class map has {wanted[1]}"
+    if len(shape) == 4 and shape[1:3] == wanted[2:]:
+        return "put the classes on axis 1: (N, H, W, classes) is another layout"
     if len(shape) == 4 and shape[1] == wanted[1]:
         return "upsample the logits to the input's size inside the model"
     return "wrap it so that it returns its logits as one tensor"

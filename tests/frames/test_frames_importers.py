@@ -243,6 +243,11 @@ def test_video_keeps_one_frame_of_each_scene(video: Path, tmp_path: Path) -> Non
     assert two.source == "drive.avi"
 
 
+def test_a_long_name_of_a_video_keeps_its_frames_apart(video: Path, tmp_path: Path) -> None:
+    long = video.rename(tmp_path / f"{'d' * 140}.avi")
+    assert len(import_video(long, tmp_path / "out")) == 4
+
+
 def test_what_is_no_video_is_refused(tmp_path: Path) -> None:
     save(tmp_path / "a.png", encode_image(picture(1), "png"))
     with pytest.raises(EdgeSegError, match="is no video"):

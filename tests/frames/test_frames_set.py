@@ -141,6 +141,8 @@ def set_frame(name: str):
         (lambda m: m.update(scored=[]), "names no class"),
         (lambda m: m.update(merge={"x": "road"}), "unknown class"),
         (lambda m: m["frames"][0].update(id="000001"), "occurs 2 times"),
+        (lambda m: m["frames"][0].update(id="../../escaped"), "is no file name"),
+        (lambda m: m["frames"][0].update(id="/escaped"), "is no file name"),
         (lambda m: m["frames"][0].update(mask=None), "digest"),
         (lambda m: m["frames"][0].update(frame_sha256="0" * 63), "SHA-256"),
     ],
@@ -152,7 +154,7 @@ def test_broken_manifests_are_refused_in_one_line(street: Path, change, words: s
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("payload", [b"", b"{", b"[]", b"\xff\xfe", b"null"])
+@pytest.mark.parametrize("payload", [b"", b"{", b"[]", b"\xff\xfe", b"null", b"[" * 100_000])
 def test_a_manifest_that_is_no_json_object_is_refused(street: Path, payload: bytes) -> None:
     (street / "frameset.json").write_bytes(payload)
     with pytest.raises(EdgeSegError, match="broken"):

@@ -25,6 +25,18 @@ from edge_seg.preprocess import InputSpec
 
 TWO = ClassMap(("sky", "ground"), ((0, 0, 0), (9, 9, 9)))
 
+
+class ChannelsLast(nn.Module):
+    """Logits in another layout: (N, H, W, classes)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Conv2d(3, 3, 1)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.head(images).permute(0, 2, 3, 1)
+
+
 NETS = """
 import torch
 from torch import nn
@@ -345,6 +357,9 @@ def test_bad_onnx_files_are_one_line(tmp_path: Path) -> None:
     pooled = nn.Sequential(nn.Conv2d(3, 3, 1), nn.AdaptiveAvgPool2d(1))
     with pytest.raises(EdgeSegError, match="upsample the logits"):
         registry.load(str(onnx_file(tmp_path / "pooled.onnx", pooled)))
+    turned = onnx_file(tmp_path / "turned.onnx", ChannelsLast())
+    with pytest.raises(EdgeSegError, match="put the classes on axis 1"):
+        registry.load(str(turned))
     flat = onnx_file(tmp_path / "flat.onnx", nn.Sequential(nn.Conv2d(3, 3, 1), nn.Flatten()))
     with pytest.raises(EdgeSegError, match=r"not \(N, classes, H, W\)"):
         registry.load(str(flat))
