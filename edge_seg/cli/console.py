@@ -34,6 +34,8 @@ output = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
 
 def track(items: Iterable[Item], description: str, total: int) -> Iterable[Item]:
     """Draw a bar on a terminal; pass the items on."""
+    if not errors.is_terminal:
+        return items
     return rich_track(items, f"  {description}", total or None, console=errors, transient=True)
 
 
