@@ -20,7 +20,7 @@ from edge_seg.worker import Worker
 SCHEMA = "edge-seg/bench-1"
 WARM_UP = 5
 """Frames before any is counted: first runs allocate, compile and fill caches."""
-ROUNDS = 10
+ROUNDS = 8
 
 
 class Quantiles(msgspec.Struct, frozen=True):

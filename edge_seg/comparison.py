@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from edge_seg import bench, engines
@@ -38,7 +38,9 @@ def compare(
             name, opened, job = _entrant(other, first, folder / str(index), threads, trust)
             name = name if name not in entrants else f"{name} ({index})"
             entrants[name] = (opened, job)
-        workers = {name: stack.enter_context(Worker(job)) for name, (_, job) in entrants.items()}
+        workers = {
+            name: stack.enter_context(closing(Worker(job))) for name, (_, job) in entrants.items()
+        }
         timings = bench.interleave(workers, frames.path, count, track)
     entries = [
         bench.entry(

@@ -107,16 +107,22 @@ class Worker:
             env={"GOMP_SPINCOUNT": SPIN_COUNT, **os.environ},
         )
         self._pending = b""
-        try:
-            self._ask(msgspec.json.encode(job))
-        except BaseException:
-            self.close()
-            raise
+        self._loaded = False
+        with self._closed_on_error():
+            self._send(msgspec.json.encode(job))
+
+    def ready(self) -> None:
+        """Wait until the model is loaded: workers that are all made first load side by side."""
+        if not self._loaded:
+            with self._closed_on_error():
+                *_, _ = self._answers()
+            self._loaded = True
 
     def evaluate(self, frames: FrameSet, track: Track = silent) -> tuple[Evaluation, int]:
         """Return the scores on a frame set and the process's peak memory in bytes."""
         from edge_seg.metrics import Evaluation
 
+        self.ready()
         self._send(msgspec.json.encode(Evaluate(str(frames.path))))
         *_, answer = track(self._answers(), "scoring", len(frames) + 1)
         return msgspec.json.decode(answer.evaluation, type=Evaluation), answer.peak_rss_bytes
@@ -140,12 +146,22 @@ class Worker:
         self._child.wait()
 
     def __enter__(self) -> Worker:
+        self.ready()
         return self
 
     def __exit__(self, *error: object) -> None:
         self.close()
 
+    @contextlib.contextmanager
+    def _closed_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+
     def _ask(self, line: bytes) -> Answer:
+        self.ready()
         self._send(line)
         *_, answer = self._answers()
         return answer

@@ -75,14 +75,14 @@ def test_a_runtime_that_fails_is_a_worker_error_in_one_line(
 def test_a_runtime_that_dies_at_load_leaves_no_process(rogue: Path) -> None:
     before = {child.pid for child in psutil.Process().children()}
     with pytest.raises(WorkerError, match="SIGILL"):
-        Worker(job(rogue, "killed-at-load"))
+        Worker(job(rogue, "killed-at-load")).ready()
     assert {child.pid for child in psutil.Process().children()} <= before
 
 
 def test_a_missing_model_file_is_a_worker_error(tmp_path: Path, rogue: Path) -> None:
     missing = Job(engine="rogue", model=str(tmp_path / "none.bin"), input=SPEC)
     with pytest.raises(WorkerError, match=r"No such file.*none\.bin"):
-        Worker(missing)
+        Worker(missing).ready()
 
 
 def test_a_runtime_that_hangs_is_ended(

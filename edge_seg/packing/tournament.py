@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 VARIANT_FRAMES = 20
 """Frames that two ways of running one file are compared on; they differ by much or not at all."""
-LATENCY_FRAMES = 60
+LATENCY_FRAMES = 40
 """Frames behind a candidate's p50 and p99."""
 
 
@@ -210,7 +210,7 @@ class Arena:
                 options=dict(contestant.options),
                 threads=self.threads,
             )
-            with Worker(job) as worker:
+            with closing(Worker(job)) as worker:
                 yield worker
 
 
