@@ -19,6 +19,7 @@ from rich.table import Table
 
 from benchmarks.entrant import Entrant
 from benchmarks.peers import PEERS
+from edge_seg.figures import figure
 from edge_seg.files import write_bytes
 from edge_seg.machine import this_machine
 from edge_seg.models.architectures import names
@@ -63,8 +64,8 @@ def photographs(
                     str(row["frames"]),
                     row["kind"],
                     label,
-                    *(_figure(v) for v in (row["float"]["iou"][label], iou)),
-                    _figure(row["int8"]["boundary_f1"].get(label)),
+                    *(figure(v) for v in (row["float"]["iou"][label], iou)),
+                    figure(row["int8"]["boundary_f1"].get(label)),
                 )
         console.print(table)
     _keep(out, {"models": results})
@@ -165,7 +166,7 @@ def _print(model: str, result: dict) -> None:
         table.add_column(column, justify="left" if column == "entrant" else "right")
     for name, row in result["entrants"].items():
         values = (row["p50_ms"], row["p99_ms"], row["times_slower_than_bundle"], row["miou"])
-        table.add_row(name, *(_figure(v) for v in values), _figure(row["peak_rss_bytes"] / 1e6))
+        table.add_row(name, *(figure(v) for v in values), figure(row["peak_rss_bytes"] / 1e6))
     console.print(table)
     for key in ("speedup_over_fastest_peer", "share_outside_engine_percent"):
         console.print(f"{key}: {result[key]:.2f}")
@@ -199,10 +200,6 @@ def _keep(out: Path, result: dict) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(out, json.dumps(record, indent=1).encode() + b"\n")
     console.print(f"kept as {out}")
-
-
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
 
 
 if __name__ == "__main__":

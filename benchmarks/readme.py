@@ -12,6 +12,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from edge_seg.figures import figure
+
 UNET, DEEPLAB = "lane-unet", "deeplabv3plus-mobilenetv2"
 OURS = "edge-seg bundle"
 _PLACE = re.compile(r"(<!-- (?P<name>[a-z0-9-]+) -->\n).*?(\n<!-- end -->)", re.DOTALL)
@@ -38,10 +40,6 @@ def _table(heads: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def _figure(value: float | None, digits: int = 1) -> str:
-    return "–" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"  # no -0.0
-
-
 def _machine(record: Record) -> str:
     machine = record["machine"]
     return f"{machine['cpu']}, {machine['cores']} cores, {', '.join(machine['isa'])}"
@@ -55,10 +53,10 @@ def _tournament(pack: Record) -> str:
         why = f": {row['reason']}" if row["reason"] else ""
         cells = [f"{bold}{row['engine']}{bold}", row["precision"], f"{bold}{row['status']}{bold}"]
         cells[2] += why
-        cells += [_figure(row["miou"], 2), _figure(row["drop"], 2)]
-        cells += [_figure(row["p50_ms"]), _figure(row["p99_ms"])]
+        cells += [figure(row["miou"], 2), figure(row["drop"], 2)]
+        cells += [figure(row["p50_ms"], 1), figure(row["p99_ms"], 1)]
         for name, digits in (("size_bytes", 2), ("peak_rss_bytes", 0)):
-            cells.append(_figure(row[name] and row[name] / 1e6, digits))
+            cells.append(figure(row[name] and row[name] / 1e6, digits))
         rows.append(cells)
     return _table([*heads, "peak RSS, MB"], rows) + f"\n\nOn {_machine(pack)}."
 
@@ -71,11 +69,11 @@ def _pipelines(record: Record) -> str:
         cells = [f"{bold}{name}{bold}"]
         for model in models:
             row = model["entrants"][name]
-            cells += [_figure(row["p50_ms"]), _figure(row["times_slower_than_bundle"], 2)]
+            cells += [figure(row["p50_ms"], 1), figure(row["times_slower_than_bundle"], 2)]
         rows.append(cells)
     heads = ["", f"{UNET}, ms", "times the bundle", f"{DEEPLAB}, ms", "times the bundle"]
-    unet, deeplab = (_figure(model["share_outside_engine_percent"]) for model in models)
-    fbgemm = _figure(models[0]["entrants"]["torch fbgemm int8"]["miou"])
+    unet, deeplab = (figure(model["share_outside_engine_percent"], 1) for model in models)
+    fbgemm = figure(models[0]["entrants"]["torch fbgemm int8"]["miou"], 1)
     return (
         f"{_table(heads, rows)}\n\nMedians, on {_machine(record)}. Outside the engine (resize, "
         f"copies, mask resize) the bundle spends {unet} % of a frame for {UNET} and {deeplab} % "
@@ -93,7 +91,7 @@ def _lane_test(records: dict[str, Record]) -> str:
                 classes = ("background", "road", "lane_marking")
                 figures = [row["miou"], *(row["iou"][label] for label in classes)]
                 cells = [name, f"{row['engine']} {row['precision']}"]
-                rows.append(cells + [_figure(value, 2) for value in figures])
+                rows.append(cells + [figure(value, 2) for value in figures])
     return _table(["model", "", "mIoU, %", "background", "road", "lane marking"], rows)
 
 
@@ -109,20 +107,20 @@ def _photographs(models: Record) -> str:
 
 def _scores(row: Record) -> str:
     road, marking = row["iou"].get("road"), row["iou"].get("lane_marking")
-    parts = [f"road {_figure(road)}"] if road is not None else []
+    parts = [f"road {figure(road, 1)}"] if road is not None else []
     if marking is not None:
-        contour = _figure(row["boundary_f1"].get("lane_marking"))
-        parts.append(f"marking {_figure(marking)}, F1 {contour}")
+        contour = figure(row["boundary_f1"].get("lane_marking"), 1)
+        parts.append(f"marking {figure(marking, 1)}, F1 {contour}")
     return "; ".join(parts)
 
 
 def _footprint(record: Record) -> str:
-    rows = [["`import edge_seg`", _figure(record["import_edge_seg_s"], 3) + " s"]]
+    rows = [["`import edge_seg`", figure(record["import_edge_seg_s"], 3) + " s"]]
     for name in (UNET, DEEPLAB):
         row = record[name]
         rows += [
-            [f"`edge-seg pack`, {name}, nothing cached", _figure(row["pack_cold_s"], 0) + " s"],
-            ["the same again, ranges and files cached", _figure(row["pack_cached_s"], 0) + " s"],
-            ["peak memory of running it", _figure(row["run_rss_bytes"] / 1e6, 0) + " MB"],
+            [f"`edge-seg pack`, {name}, nothing cached", figure(row["pack_cold_s"], 0) + " s"],
+            ["the same again, ranges and files cached", figure(row["pack_cached_s"], 0) + " s"],
+            ["peak memory of running it", figure(row["run_rss_bytes"] / 1e6, 0) + " MB"],
         ]
     return _table(["", ""], rows)

@@ -16,19 +16,15 @@ def command(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show what this machine has, and the command that installs what is missing."""
+    from edge_seg.cli import console
     from edge_seg.doctor import diagnose
 
     diagnosis = diagnose()
     if json:
-        import msgspec
-
-        print(msgspec.json.format(msgspec.json.encode(diagnosis)).decode())
+        console.print_json(diagnosis)
         return
-    from rich.console import Console
-
-    console = Console()
-    console.print(_facts(diagnosis))
-    console.print(_parts(diagnosis))
+    console.output.print(_facts(diagnosis))
+    console.output.print(_parts(diagnosis))
 
 
 def _facts(diagnosis: Diagnosis) -> Table:

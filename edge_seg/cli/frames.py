@@ -26,14 +26,12 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machine
 @app.command()
 def check(frames: SetArgument, json: JsonOption = False) -> None:
     """Look for what makes a set bad to calibrate or measure on; exit 2 where it is unusable."""
-    import msgspec
-
     from edge_seg.frames import FrameSet
 
     opened = FrameSet.open(frames)
     findings = _findings(opened)
     if json:
-        print(msgspec.json.encode({"name": opened.name, "findings": findings}).decode())
+        console.print_json({"name": opened.name, "findings": findings})
     else:
         _print_findings(findings, console.output)
         print(f"{opened.name}: {len(opened)} frames, {len(findings)} findings")
@@ -176,11 +174,9 @@ def _print_findings(findings: list[Finding], where: Console) -> None:
 
 
 def _show(frames: FrameSet, json: bool) -> None:
-    import msgspec
-
     facts = frames.describe()
     if json:
-        print(msgspec.json.encode(facts).decode())
+        console.print_json(facts)
         return
     for name, value in facts.items():
         print(f"{name:<9} {', '.join(value) if isinstance(value, (tuple, list)) else value}")

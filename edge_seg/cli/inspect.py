@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edge_seg.figures import figure
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -25,6 +27,7 @@ def command(
 ) -> None:
     """Show what a bundle holds and what was measured; nothing in it is run."""
     from edge_seg.bundle import open_bundle
+    from edge_seg.cli import console
     from edge_seg.files import write_bytes
 
     opened = open_bundle(bundle)
@@ -34,11 +37,8 @@ def command(
     if json:
         print(opened.manifest_bytes.decode())
     elif report is None and model is None:
-        from rich.console import Console
-
-        console = Console()
         for table in (_facts(opened), _candidates(opened), _files(opened)):
-            console.print(table)
+            console.output.print(table)
 
 
 def _facts(bundle: Bundle) -> Table:
@@ -89,11 +89,9 @@ def _candidates(bundle: Bundle) -> Table:
     table.add_column("status", no_wrap=True)
     table.add_column("reason", overflow="fold")
     for row in bundle.manifest.candidates:
-        numbers = (row.miou, row.drop, row.p50_ms, row.p99_ms, row.size_bytes)
-        cells = [
-            "-" if number is None else f"{number * scale:.2f}"
-            for number, scale in zip(numbers, (1, 1, 1, 1, 1e-6), strict=True)
-        ]
+        megabytes = None if row.size_bytes is None else row.size_bytes / 1e6
+        numbers = (row.miou, row.drop, row.p50_ms, row.p99_ms, megabytes)
+        cells = [figure(number) for number in numbers]
         table.add_row(_plain(row.label), *cells, row.status, _plain(row.reason))
     return table
 

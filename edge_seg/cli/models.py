@@ -11,16 +11,14 @@ def command(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the models that ship."""
+    from edge_seg.cli import console
     from edge_seg.models.catalogue import catalogue
 
     entries = catalogue()
     if json:
-        import msgspec
-
-        print(msgspec.json.format(msgspec.json.encode(entries)).decode())
+        console.print_json(entries)
         return
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(box=box.SIMPLE)
@@ -35,4 +33,4 @@ def command(
             f"{entry.weights_bytes / 1e6:.2f} MB" if entry.weights_bytes else "none",
             entry.trained_on,
         )
-    Console().print(table)
+    console.output.print(table)

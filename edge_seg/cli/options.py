@@ -11,10 +11,8 @@ if TYPE_CHECKING:
     from edge_seg.classes import ClassMap
 
 
-def parse_size(text: str | None) -> tuple[int, int] | None:
+def parse_size(text: str) -> tuple[int, int]:
     """Return (height, width) for ``256x512``."""
-    if text is None:
-        return None
     match = re.fullmatch(r"([1-9]\d{1,4})x([1-9]\d{1,4})", text)
     if match is None:
         raise EdgeSegError(f"'{text}' is no size: write height x width, such as 256x512")

@@ -91,7 +91,7 @@ def command(
         loaded = registry.load(
             model,
             weights,
-            parse_size(input_size),
+            parse_size(input_size) if input_size else None,
             parse_classes(classes),
             parse_triple(mean),
             parse_triple(std),

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from edge_seg.bench import Benchmark
 from edge_seg.bundle.manifest import Candidate
+from edge_seg.figures import figure
 from edge_seg.metrics import Evaluation
 
 _COLOURS = {"winner": "bold green", "rejected": "yellow", "failed": "red", "baseline": "dim"}
@@ -27,12 +28,12 @@ def tournament_table(candidates: Sequence[Candidate]) -> Table:
             row.engine,
             row.precision,
             row.status,
-            number(row.miou),
-            number(row.drop),
-            number(row.p50_ms, 1),
-            number(row.p99_ms, 1),
-            number(row.size_bytes and row.size_bytes / 1e6),
-            number(row.peak_rss_bytes and row.peak_rss_bytes / 1e6, 0),
+            figure(row.miou),
+            figure(row.drop),
+            figure(row.p50_ms, 1),
+            figure(row.p99_ms, 1),
+            figure(row.size_bytes and row.size_bytes / 1e6),
+            figure(row.peak_rss_bytes and row.peak_rss_bytes / 1e6, 0),
             Text(row.reason or _how(row)),
             style=_COLOURS.get(row.status),
         )
@@ -47,8 +48,8 @@ def evaluation_table(evaluation: Evaluation) -> Table:
         table.add_column(name, justify="right")
     for name, iou in evaluation.iou.items():
         f1 = evaluation.boundary_f1.get(name)
-        table.add_row(Text(name), number(iou), number(evaluation.dice.get(name)), number(f1))
-    table.add_row("mean", number(evaluation.miou), "", "", style="bold")
+        table.add_row(Text(name), figure(iou), figure(evaluation.dice.get(name)), figure(f1))
+    table.add_row("mean", figure(evaluation.miou), "", "", style="bold")
     return table
 
 
@@ -63,23 +64,17 @@ def benchmark_table(benchmark: Benchmark) -> Table:
         table.add_row(
             Text(row.name),
             *(
-                number(row.stages[stage].p50_ms)
+                figure(row.stages[stage].p50_ms)
                 for stage in ("preprocess", "inference", "postprocess")
             ),
-            number(total.p50_ms),
-            number(total.p90_ms),
-            number(total.p99_ms),
-            number(row.fps, 1),
-            number(row.peak_rss_bytes / 1e6, 0),
-            number(benchmark.ratios[row.name]),
+            figure(total.p50_ms),
+            figure(total.p90_ms),
+            figure(total.p99_ms),
+            figure(row.fps, 1),
+            figure(row.peak_rss_bytes / 1e6, 0),
+            figure(benchmark.ratios[row.name]),
         )
     return table
-
-
-def number(value: float | None, digits: int = 2) -> str:
-    """Return a figure, or a dash where there is none."""
-    # Adding zero takes the sign off a rounded -0.00.
-    return "-" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"
 
 
 def _how(row: Candidate) -> str:

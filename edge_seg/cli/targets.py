@@ -12,21 +12,18 @@ def command(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the installed targets and the engines that compete on each."""
+    from edge_seg.cli import console
     from edge_seg.target import installed
 
     targets = installed()
     if json:
-        import msgspec
-
-        rows = [asdict(target) for target in targets]
-        print(msgspec.json.format(msgspec.json.encode(rows)).decode())
+        console.print_json([asdict(target) for target in targets])
         return
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
     table = Table("name", "also", "architecture", "engines", "description", box=box.SIMPLE)
     for target in targets:
         names = (target.name, ", ".join(target.aliases), target.architecture)
         table.add_row(*names, ", ".join(target.engines), target.description)
-    Console().print(table)
+    console.output.print(table)

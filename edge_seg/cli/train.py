@@ -44,11 +44,11 @@ def command(
     ] = 60.0,
 ) -> None:
     """Train a model; beside the weights go a history (JSON) and its curves (PNG)."""
+    from edge_seg.cli.options import parse_size
     from edge_seg.training.command import (
         let_threads_sleep,
         parse_options,
         parse_scales,
-        parse_size,
         parse_weights,
         prepare,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edge_seg.bundle.manifest import Candidate, Manifest
+from edge_seg.figures import figure
 
 if TYPE_CHECKING:
     from edge_seg.models.model import Model
@@ -42,8 +43,4 @@ def _classes(manifest: Manifest) -> str:
 def _rows(winner: Candidate) -> str:
     rows = [("mean", winner.miou, winner.drop)]
     rows += [(name, iou, winner.class_drop.get(name)) for name, iou in winner.iou.items()]
-    return "\n".join(f"| {name} | {_number(iou)} | {_number(drop)} |" for name, iou, drop in rows)
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
+    return "\n".join(f"| {name} | {figure(iou)} | {figure(drop)} |" for name, iou, drop in rows)

@@ -19,6 +19,7 @@ from markupsafe import Markup
 
 from edge_seg.bundle.manifest import Candidate
 from edge_seg.classes import ClassMap
+from edge_seg.figures import figure
 from edge_seg.report import plots
 from edge_seg.report.pictures import sample_strips
 from edge_seg.report.record import ReportData, known, label, ratio, verdict
@@ -61,8 +62,7 @@ def number(value: float | None, digits: int = 2) -> str:
     """Return a metric as text with a true minus sign; a dash where it was not measured."""
     if not known(value):
         return ABSENT
-    # Adding zero takes the sign off a rounded -0.00.
-    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "\u2212")
+    return figure(value, digits).replace("-", "\u2212")
 
 
 def colour(rgb: tuple[int, int, int]) -> str:

@@ -1,6 +1,5 @@
 """From the words of the command line to the settings of a training.
 
-parse_size("256x512")                    # (256, 512)
 parse_options(["base=32", "up=bilinear"])  # {"base": "32", "up": "bilinear"}
 """
 
@@ -25,14 +24,6 @@ def let_threads_sleep() -> None:
     (measured), because a spinning thread keeps the one it waits for from the core.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """Return (height, width) of ``HEIGHTxWIDTH``."""
-    match = re.fullmatch(r"(\d+)x(\d+)", text)
-    if not match:
-        raise EdgeSegError(f"'{text}' is no size: write HEIGHTxWIDTH, such as 256x512")
-    return int(match[1]), int(match[2])
 
 
 def parse_weights(text: str) -> tuple[float, ...]:

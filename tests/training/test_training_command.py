@@ -10,7 +10,6 @@ from edge_seg.errors import EdgeSegError
 from edge_seg.training.command import (
     parse_options,
     parse_scales,
-    parse_size,
     parse_weights,
     prepare,
 )
@@ -21,7 +20,6 @@ from edge_seg.training.state import Record
 
 
 def test_words() -> None:
-    assert parse_size("256x512") == (256, 512)
     assert parse_weights("1,1,2.5") == (1.0, 1.0, 2.5)
     assert parse_weights("") == ()
     assert parse_scales("0.9,1.3") == (0.9, 1.3)
@@ -32,8 +30,6 @@ def test_words() -> None:
 @pytest.mark.parametrize(
     ("parse", "text"),
     [
-        (parse_size, "256"),
-        (parse_size, "256x"),
         (parse_weights, "1,x"),
         (parse_scales, "2"),
         (parse_options, ["base"]),
