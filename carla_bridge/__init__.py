@@ -7,6 +7,6 @@
     for name, frame, mask in render_frames(count=10, seed=1):
         ...  # frame (480, 640, 3) uint8 BGR, mask (480, 640) uint8 class ids
 
-Needs the extra ``carla``: ``pip install "edge_seg[carla]"``. The README beside this file
+Needs the extra ``carla``: ``pip install "edge-seg[carla]"``. The README beside this file
 says what is here and what comes with the client side.
 """

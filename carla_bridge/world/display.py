@@ -64,7 +64,7 @@ def _open(name: str) -> Display | None:
         from panda3d import core
     except ImportError as error:
         raise MissingRuntimeError(
-            'rendering needs Panda3D: pip install "edge_seg[carla]"'
+            'rendering needs Panda3D: pip install "edge-seg[carla]"'
         ) from error
     core.loadPrcFileData(
         "edge-seg",

@@ -127,7 +127,7 @@ def _parse(xodr: str, name: str) -> Any:
         import carla
     except ImportError as error:
         raise MissingRuntimeError(
-            'reading OpenDRIVE needs the package carla (x86_64 only): pip install "edge_seg[carla]"'
+            'reading OpenDRIVE needs the package carla (x86_64 only): pip install "edge-seg[carla]"'
         ) from error
     try:
         return carla.Map(name, xodr)

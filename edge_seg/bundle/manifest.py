@@ -44,7 +44,7 @@ class ModelSource(msgspec.Struct, frozen=True):
     digest: str
 
 
-class FrameSetSource(msgspec.Struct, frozen=True):
+class FrameSetRef(msgspec.Struct, frozen=True):
     """A frame set that took part, and how many of its frames."""
 
     name: str
@@ -161,8 +161,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     model_file: str
     options: dict[str, str | int | float | bool] = {}
     recipe: str | None = "recipe.json"
-    calibration: FrameSetSource | None = None
-    evaluation: FrameSetSource | None = None
+    calibration: FrameSetRef | None = None
+    evaluation: FrameSetRef | None = None
     gate: Gate | None = None
     candidates: list[Candidate] = []
     winner: str | None = None

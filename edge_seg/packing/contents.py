@@ -15,7 +15,7 @@ from edge_seg.bundle.golden import make_golden
 from edge_seg.bundle.manifest import (
     Candidate,
     EngineRef,
-    FrameSetSource,
+    FrameSetRef,
     Manifest,
     ModelSource,
 )
@@ -182,8 +182,8 @@ def _spread(count: int, wanted: int) -> tuple[int, ...]:
     return tuple(sorted({round(i * (count - 1) / max(1, wanted - 1)) for i in range(wanted)}))
 
 
-def _source(frames: FrameSet) -> FrameSetSource:
-    return FrameSetSource(frames.name, frames.digest, len(frames))
+def _source(frames: FrameSet) -> FrameSetRef:
+    return FrameSetRef(frames.name, frames.digest, len(frames))
 
 
 def _info(frames: FrameSet) -> SetInfo:

@@ -25,7 +25,7 @@ def plot(history: list[Record], path: Path) -> None:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise MissingRuntimeError(
-            "the curve needs matplotlib: pip install 'edge_seg[pack]'"
+            "the curve needs matplotlib: pip install 'edge-seg[pack]'"
         ) from error
     figure = Figure(figsize=(12, 4.5), dpi=100, layout="constrained")
     left, right = figure.subplots(1, 2)

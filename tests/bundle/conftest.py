@@ -14,7 +14,7 @@ from edge_seg.bundle.golden import make_golden
 from edge_seg.bundle.manifest import (
     Candidate,
     EngineRef,
-    FrameSetSource,
+    FrameSetRef,
     Gate,
     Machine,
     Manifest,
@@ -55,7 +55,7 @@ def manifest(frames: list[Frame]) -> Manifest:
         precision="int8",
         model_file="model.onnx",
         options={"threads": 2, "hint": "LATENCY", "pin": True},
-        calibration=FrameSetSource("lane-mini", "cd" * 32, 64),
+        calibration=FrameSetRef("lane-mini", "cd" * 32, 64),
         gate=Gate(0.5, 1.0),
         candidates=[
             Candidate(engine="openvino", precision="int8", status="winner", miou=91.5, drop=0.1),
