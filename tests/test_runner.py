@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from edge_seg import runner
 from edge_seg.draw import overlay
 from edge_seg.errors import EdgeSegError
+from edge_seg.files import temporary_prefix
 from edge_seg.frames import FrameSet
 from edge_seg.frames.sources import open_source
 from edge_seg.preprocess import Frame
@@ -229,6 +231,7 @@ def test_what_a_kill_left_in_the_folder_goes(
     source = open_source(write(tmp_path / "road.png", frame))
     out = tmp_path / "out"
     out.mkdir()
-    (out / ".edge-seg-999999999-drive.overlay.mp4").write_bytes(b"half a video")
+    dead = temporary_prefix().replace(f"-{os.getpid()}-", "-999999999-")
+    (out / f"{dead}drive.overlay.mp4").write_bytes(b"half a video")
     runner.run(segmenter, source, out)
     assert not list(out.glob(".*"))
