@@ -174,7 +174,9 @@ def _print(model: str, result: dict) -> None:
 
 def _pack(model: str, folder: Path, *options: str) -> Path:
     bundle = folder / f"{model}.edgeseg"
-    subprocess.run([*_pack_command(model, bundle), *options], check=True)
+    # From inside the folder, so that the record names no place of this machine.
+    command = [*_pack_command(model, Path(bundle.name)), *options]
+    subprocess.run(command, check=True, cwd=folder)
     return bundle
 
 
