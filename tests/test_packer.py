@@ -204,7 +204,6 @@ def test_nothing_passes_where_no_float_baseline_ran(
         pack(request, cache=pack_cache)
 
 
-@pytest.mark.slow
 def test_every_engine_of_the_x86_target(tiny_request: Request, tmp_path: Path) -> None:
     engines = ("torch", "fbgemm", "onnxruntime", "openvino")
     target = Target("x86", "", tiny_request.target.architecture, engines, "x86")

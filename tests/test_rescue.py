@@ -82,7 +82,6 @@ def test_the_one_weak_layer_goes_back_to_float(
     assert set(packed.layers) == {"0", "3", "5"}
 
 
-@pytest.mark.slow
 def test_a_bad_tensor_takes_both_its_neighbours_along(
     fitted_model: Model, tiny_request: Request, tmp_path: Path
 ) -> None:

@@ -264,6 +264,5 @@ def test_memory_is_flat(segmenter: Segmenter) -> None:
     assert grown_by(segmenter, 2_000) < 10 * 2**20
 
 
-@pytest.mark.slow
 def test_memory_is_flat_over_ten_thousand_frames(segmenter: Segmenter) -> None:
     assert grown_by(segmenter, 10_000) < 10 * 2**20
