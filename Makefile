@@ -22,9 +22,6 @@ help:  ## this list
 
 demo: $(OUT)/lane.edgeseg  ## pack lane-unet for this machine, run it [SOURCE=photo or video], write a report
 	$(BIN)/edge-seg run $(OUT)/lane.edgeseg lane-test --trust -o $(OUT)/masks
-ifneq ($(SOURCE),)
-	$(BIN)/edge-seg run $(OUT)/lane.edgeseg "$(SOURCE)" --trust -o $(OUT)/source
-endif
 	@$(BIN)/edge-seg inspect $(OUT)/lane.edgeseg --report $(OUT)/report.html
 	@echo
 	@echo "the bundle            $(OUT)/lane.edgeseg"
@@ -33,6 +30,7 @@ endif
 	@echo "masks, shipped frames $(OUT)/masks"
 ifneq ($(SOURCE),)
 	@echo "masks, your frames    $(OUT)/source"
+	$(BIN)/edge-seg run $(OUT)/lane.edgeseg "$(SOURCE)" --trust -o $(OUT)/source
 else
 	@echo "on your own picture   make demo SOURCE=road.jpg"
 endif

@@ -15,7 +15,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -123,6 +123,18 @@ def require_writable(path: Path) -> None:
             probe.write(b"x")
     except OSError as error:
         raise explain(error, path) from error
+
+
+def require_apart(goals: Sequence[Path], inputs: Sequence[Path] = ()) -> None:
+    """Raise `EdgeSegError` where one file is to be written twice, or is also read."""
+    places = [path.resolve() for path in goals]
+    for index, place in enumerate(places):
+        if place in places[:index]:
+            raise EdgeSegError(f"{goals[index]} is named for two results: name two files")
+        if any(path.exists() and path.resolve() == place for path in inputs):
+            raise EdgeSegError(
+                f"{goals[index]} is also what is read: it would be lost; name another"
+            )
 
 
 def require_space(folder: Path, needed: int) -> None:

@@ -83,13 +83,17 @@ def run(
 
 
 def _refuse_overwriting(source: Source, out: Path) -> None:
-    """Refuse a mask that would take the place of the frame it is made from."""
-    if isinstance(source, ImageSource):
-        for path in source.paths:
-            if path.suffix == ".png" and path.resolve().parent == out.resolve():
-                raise EdgeSegError(
-                    f"the mask of {path} would overwrite it: name another folder with -o"
-                )
+    """Refuse a mask or an overlay that would take the place of a frame."""
+    if not isinstance(source, ImageSource):
+        return
+    results = {
+        (out / f"{source.name_of(path)}{ending}").resolve()
+        for path in source.paths
+        for ending in (".png", ".overlay.jpg")
+    }
+    for path in source.paths:
+        if path.resolve() in results:
+            raise EdgeSegError(f"a result would overwrite {path}: name another folder with -o")
 
 
 @contextmanager

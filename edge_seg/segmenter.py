@@ -84,6 +84,8 @@ class Segmenter:
     def __init__(
         self, bundle: Path | str | Bundle, *, threads: int | None = None, trust: bool = False
     ) -> None:
+        if threads is not None and not 1 <= threads <= 1024:
+            raise EdgeSegError(f"threads are 1 to 1024, not {threads}")
         opened = bundle if isinstance(bundle, Bundle) else open_bundle(Path(bundle))
         self.manifest = opened.manifest
         check_runs_here(self.manifest)

@@ -20,6 +20,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 
 from edge_seg.bundle.errors import BundleError
 
@@ -157,3 +158,12 @@ def _entry(header: bytes) -> tuple[str, int, int]:
     if mode != _MODE:
         raise BundleError(f"member {name[:60]!r} is a link or no plain file: do not use this file")
     return name, size, _CENTRAL_SIZE + name_size
+
+
+def is_bundle(path: Path) -> bool:
+    """Return whether a file looks like a bundle: a zip archive that begins with the manifest."""
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == b"PK\x03\x04"
+    except OSError:
+        return False

@@ -16,7 +16,9 @@ def command(
     ] = None,
     frames: Annotated[int, typer.Option(min=10, help="Frames timed for each entrant.")] = 200,
     source: Annotated[str, typer.Option("--set", help="Frame set to run on.")] = "lane-test",
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads an engine may use.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="Threads an engine may use.")
+    ] = None,
     trust: Annotated[
         bool, typer.Option("--trust", help="Run a TorchScript bundle that nobody trusted signed.")
     ] = False,

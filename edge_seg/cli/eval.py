@@ -12,9 +12,12 @@ def command(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A packed .edgeseg file.")],
     frames: Annotated[str, typer.Argument(metavar="SET", help="A frame set with masks.")],
     tolerance: Annotated[
-        float, typer.Option(min=0, help="Pixels that boundaries may be apart and still match.")
+        float,
+        typer.Option(min=0, max=1000, help="Pixels that boundaries may be apart and still match."),
     ] = 3.0,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads the engine may use.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="Threads the engine may use.")
+    ] = None,
     trust: Annotated[
         bool, typer.Option("--trust", help="Run a TorchScript bundle that nobody trusted signed.")
     ] = False,

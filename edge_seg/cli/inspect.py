@@ -28,8 +28,9 @@ def command(
     """Show what a bundle holds and what was measured; nothing in it is run."""
     from edge_seg.bundle import open_bundle
     from edge_seg.cli import console
-    from edge_seg.files import write_bytes
+    from edge_seg.files import require_apart, write_bytes
 
+    require_apart([goal for goal in (report, model) if goal], [bundle])
     opened = open_bundle(bundle)
     for goal, member in ((report, "report.html"), (model, opened.manifest.model_file)):
         if goal is not None:

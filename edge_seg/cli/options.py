@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,19 @@ def parse_triple(text: str | None) -> tuple[float, float, float] | None:
         raise EdgeSegError(
             f"'{text}' is not three numbers: write them as 0.485,0.456,0.406"
         ) from error
+    if not all(math.isfinite(value) for value in (red, green, blue)):
+        raise EdgeSegError(
+            f"'{text}' are no numbers to compute with: write them as 0.485,0.456,0.406"
+        )
     return red, green, blue
+
+
+def parse_std(text: str | None) -> tuple[float, float, float] | None:
+    """Return (r, g, b) that frames may be divided by."""
+    std = parse_triple(text)
+    if std is not None and min(std) < 1e-6:
+        raise EdgeSegError(f"'{text}': frames are divided by --std, so each is above 0")
+    return std
 
 
 def parse_classes(text: str | None) -> ClassMap | None:

@@ -48,7 +48,8 @@ def command(
     ] = 1.0,
     method: Annotated[str, typer.Option(help="How ranges and weights are found.")] = "ptq",
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads an engine may use (default: all cores).")
+        int | None,
+        typer.Option(min=1, max=1024, help="Threads an engine may use (default: all cores)."),
     ] = None,
     out: Annotated[
         Path | None,
@@ -60,11 +61,12 @@ def command(
     ] = None,
 ) -> None:
     """Quantize a model for a target and pack the fastest engine that holds the accuracy gate."""
+    from edge_seg.bundle.container import is_bundle
     from edge_seg.bundle.signature import load_private_key
     from edge_seg.cli import console
-    from edge_seg.cli.options import parse_classes, parse_size, parse_triple
-    from edge_seg.errors import GateMissedError
-    from edge_seg.files import require_writable
+    from edge_seg.cli.options import parse_classes, parse_size, parse_std, parse_triple
+    from edge_seg.errors import EdgeSegError, GateMissedError
+    from edge_seg.files import require_apart, require_writable
     from edge_seg.frames import FrameSet
     from edge_seg.models import registry
     from edge_seg.packing.request import check_names
@@ -76,8 +78,16 @@ def command(
     engines = () if engine == "auto" else tuple(engine.replace(" ", "").split(","))
     check_names(kind, engines, method)
     registry.check_name(model)
+    inputs = [Path(name) for name in (model, weights, sign, calibration, evaluation) if name]
+    module, _, _ = model.partition(":")
+    inputs.append(Path(module.replace(".", "/") + ".py"))
+    require_apart([goal for goal in (out, json) if goal], inputs)
     for goal in filter(None, (json, out)):
         require_writable(goal)
+    if out and out.exists() and not is_bundle(out):
+        raise EdgeSegError(
+            f"{out} exists and is no bundle: it is not replaced; name another with -o"
+        )
     key = load_private_key(sign) if sign else None
     calibration_set, evaluation_set = FrameSet.open(calibration), FrameSet.open(evaluation)
 
@@ -94,7 +104,7 @@ def command(
             parse_size(input_size) if input_size else None,
             parse_classes(classes),
             parse_triple(mean),
-            parse_triple(std),
+            parse_std(std),
         )
         step.detail = f"{loaded.name}, {loaded.input.height}x{loaded.input.width}"
     request = Request(

@@ -26,7 +26,9 @@ def command(
         bool, typer.Option("--overlay/--no-overlay", help="Also draw masks over frames.")
     ] = True,
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after N frames.")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads the engine may use.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="Threads the engine may use.")
+    ] = None,
     trust: Annotated[
         bool, typer.Option("--trust", help="Run a TorchScript bundle that nobody trusted signed.")
     ] = False,

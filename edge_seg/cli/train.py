@@ -24,7 +24,7 @@ def command(
     steps: Annotated[int, typer.Option(help="Optimizer steps.")] = 2000,
     batch: Annotated[int, typer.Option(help="Crops in a step.")] = 8,
     lr: Annotated[float, typer.Option(help="Highest learning rate.")] = 2e-3,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**31, help="Seed of everything random.")] = 0,
     size: Annotated[str, typer.Option(help="The network's input, HEIGHTxWIDTH.")] = "256x512",
     crop: Annotated[str, typer.Option(help="What a step sees of it, HEIGHTxWIDTH.")] = "192x384",
     scales: Annotated[str, typer.Option(help="Range of zoom of the crops.")] = "0.7,1.6",

@@ -60,10 +60,10 @@ class ImageSource:
         self.count: int | None = len(paths)
         self.skipped = skipped
         self.unreadable: list[str] = []
+        self._stems = Counter(path.stem for path in paths)
 
     def __iter__(self) -> Iterator[tuple[str, Frame]]:
         self.unreadable = []
-        stems = Counter(path.stem for path in self.paths)
         for path in self.paths:
             try:
                 frame = read_image(path)
@@ -72,8 +72,11 @@ class ImageSource:
                     raise
                 self.unreadable.append(str(error))
                 continue
-            # a.jpg beside a.png: the stem alone would name two frames alike.
-            yield path.stem if stems[path.stem] == 1 else path.name, frame
+            yield self.name_of(path), frame
+
+    def name_of(self, path: Path) -> str:
+        """Return what a file's frame is called: a.jpg beside a.png keep their endings."""
+        return path.stem if self._stems[path.stem] == 1 else path.name
 
 
 class FrameSetSource:

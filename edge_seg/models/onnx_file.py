@@ -28,9 +28,10 @@ def load(name: str, overrides: Overrides) -> Model:
     graph_model = _read(path)
     height, width = _fix_input(graph_model, path, overrides.input_size)
     _check_weights(graph_model, path)
-    payload: bytes = graph_model.SerializeToString(deterministic=True)
     spec = overrides.spec(height, width)
     classes = overrides.classes or _guess_classes(graph_model, path)
+    _fix_output(graph_model, (1, len(classes), height, width))
+    payload: bytes = graph_model.SerializeToString(deterministic=True)
     digest = sha256(payload + repr((spec, classes)).encode())
     return Model(path.stem, spec, classes, None, payload, path.name, digest)
 
@@ -85,6 +86,17 @@ def _fix_input(graph_model: Any, path: Path, input_size: tuple[int, int] | None)
     for axis, size in zip(tensor.shape.dim, (1, 3, *asked), strict=True):
         axis.dim_value = size
     return asked
+
+
+def _fix_output(graph_model: Any, wanted: tuple[int, int, int, int]) -> None:
+    """Fill in a size that the file left open; a trial run proves that it is so."""
+    shape = graph_model.graph.output[0].type.tensor_type.shape.dim
+    if len(shape) == 4:
+        for axis, size in zip(shape, wanted, strict=True):
+            if not axis.dim_value:
+                axis.dim_value = size
+    # What the exporter wrote of tensors in between may name the open sizes.
+    del graph_model.graph.value_info[:]
 
 
 def _check_weights(graph_model: Any, path: Path) -> None:

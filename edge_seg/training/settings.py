@@ -61,6 +61,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 raise EdgeSegError(f"{name.replace('_', ' ')} must be above 0, not {value}")
         if not all(math.isfinite(weight) and weight >= 0 for weight in self.class_weights):
             raise EdgeSegError(f"class weights are 0 or above: {self.class_weights}")
+        if self.class_weights and not any(self.class_weights):
+            raise EdgeSegError("class weights of nothing but 0 teach nothing: raise one")
         if not 0 <= self.altered <= 1:
             raise EdgeSegError(f"--altered is a share in 0..1, not {self.altered}")
         if not 0.1 <= self.scales[0] <= self.scales[1] <= 10:

@@ -162,6 +162,30 @@ def test_places_that_cannot_be_written(pack: Callable[..., str], tmp_path: Path)
     assert "none.pem" in pack("--sign", tmp_path / "none.pem")
 
 
+def test_nothing_that_is_read_is_overwritten(
+    pack: Callable[..., str], tiny_bundle: Path, tmp_path: Path
+) -> None:
+    own, key = tmp_path / "own.onnx", tmp_path / "key.pem"
+    for path in (own, key):
+        path.write_text("mine")
+    assert "would be lost" in pack("--model", own, "-o", own)
+    assert "would be lost" in pack("--sign", key, "-o", key)
+    assert "would be lost" in pack("--model", own, "--json", own)
+    assert "named for two results" in pack("--json", tmp_path / "x.edgeseg")
+    assert "exists and is no bundle" in pack("-o", own)
+    copy = tmp_path / "copy.edgeseg"
+    copy.write_bytes(tiny_bundle.read_bytes())
+    assert "would be lost" in refusal("inspect", copy, "--report", copy)
+    assert own.read_text() == key.read_text() == "mine"
+    assert copy.read_bytes() == tiny_bundle.read_bytes()
+
+
+def test_numbers_that_nobody_can_compute_with(pack: Callable[..., str]) -> None:
+    assert "frames are divided by --std" in pack("--std", "0,0,0")
+    assert "frames are divided by --std" in pack("--std", "1e-320,1,1")
+    assert "no numbers to compute with" in pack("--mean", "nan,0,0")
+
+
 @contextlib.contextmanager
 def mounted(folder: Path, options: str) -> Iterator[Path]:
     """Mount a file system in memory; skip where this user may not."""

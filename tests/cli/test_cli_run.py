@@ -129,4 +129,9 @@ def test_a_frame_is_never_overwritten(tiny_bundle: Path, photo: Path) -> None:
     picture = photo.with_suffix(".png")
     cv2.imwrite(str(picture), cv2.imread(str(photo)))
     photo.unlink()
-    assert "would overwrite it" in refusal("run", tiny_bundle, picture.parent, "-o", photo.parent)
+    folder = picture.parent
+    assert f"would overwrite {picture}" in refusal("run", tiny_bundle, folder, "-o", folder)
+    picture.rename(folder / "a.jpg")
+    overlay = folder / "a.overlay.jpg"
+    overlay.write_bytes((folder / "a.jpg").read_bytes())
+    assert f"would overwrite {overlay}" in refusal("run", tiny_bundle, folder, "-o", folder)

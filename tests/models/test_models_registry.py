@@ -22,6 +22,7 @@ from edge_seg.models import catalogue, registry, weights_file
 from edge_seg.models.architectures import names
 from edge_seg.models.weights_file import SCHEMA, Header
 from edge_seg.preprocess import InputSpec
+from edge_seg.quantize import float_graph
 
 TWO = ClassMap(("sky", "ground"), ((0, 0, 0), (9, 9, 9)))
 
@@ -363,6 +364,25 @@ def test_bad_onnx_files_are_one_line(tmp_path: Path) -> None:
     flat = onnx_file(tmp_path / "flat.onnx", nn.Sequential(nn.Conv2d(3, 3, 1), nn.Flatten()))
     with pytest.raises(EdgeSegError, match=r"not \(N, classes, H, W\)"):
         registry.load(str(flat))
+
+
+def test_open_sizes_of_an_onnx_file_are_fixed_to_the_input_size(tmp_path: Path) -> None:
+    """The usual export for robots: batch, height and width left open."""
+    open_axes = {0: "n", 2: "h", 3: "w"}
+    torch.onnx.export(
+        small_unet(),
+        (torch.zeros(1, 3, 32, 64),),
+        str(tmp_path / "open.onnx"),
+        input_names=["image"],
+        output_names=["mask"],
+        dynamic_axes={"image": open_axes, "mask": open_axes},
+        dynamo=False,
+        opset_version=17,
+    )
+    model = registry.load(str(tmp_path / "open.onnx"), input_size=(64, 96))
+    graph = float_graph(model).graph
+    sizes = [[axis.dim_value for axis in g.type.tensor_type.shape.dim] for g in graph.output]
+    assert sizes == [[1, 3, 64, 96]]
 
 
 def test_the_catalogue_counts_a_model_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
