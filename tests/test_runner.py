@@ -107,7 +107,7 @@ def test_frames_of_every_pixel_format(
 
 
 def test_a_cmyk_jpeg(segmenter: Segmenter, frame: Frame, tmp_path: Path) -> None:
-    image = pytest.importorskip("PIL.Image")
+    image = pytest.importorskip("PIL.Image", reason="Pillow makes the samples")
     path = tmp_path / "print.jpg"
     image.fromarray(frame[:, :, ::-1].copy()).convert("CMYK").save(path)
     runner.run(segmenter, open_source(path), tmp_path / "out")

@@ -139,7 +139,7 @@ def test_a_manifest_that_lists_itself(files: Files) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["../../root/.bashrc", "/etc/passwd", "a/../../b", "..\\x", "C:\\x", "a\x00b", "x\ny", "é"],
+    ["../../out/x", "/etc/passwd", "a/../../b", "..\\x", "C:\\x", "a\x00b", "x\ny", "é"],
 )
 def test_climbing_and_odd_names(files: Files, name: str) -> None:
     # Python's writer cuts a name at a NUL, so write another name and change the bytes.

@@ -39,7 +39,7 @@ def test_json_has_the_documented_fields(
 
 
 def test_an_engine_that_reads_the_same_file(tiny_bundle: Path, few_frames: FrameSet) -> None:
-    pytest.importorskip("openvino")
+    pytest.importorskip("openvino", reason="needs the extra x86")
     shown = edge_seg("bench", tiny_bundle, "--vs", "openvino", "--set", few_frames.path, *QUICK)
     for word in ("tiny.edgeseg", "openvino", "fps", "ratio"):
         assert word in shown

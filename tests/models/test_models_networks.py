@@ -85,7 +85,7 @@ def test_traced_by_fx_and_exported_it_says_the_same(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_onnx_graph_has_no_arithmetic_on_shapes(name: str) -> None:
-    onnx = pytest.importorskip("onnx")
+    onnx = pytest.importorskip("onnx", reason="needs the extra pack")
     model = registry.load(name, weights="random")
     assert model.module is not None
     buffer = io.BytesIO()
@@ -113,7 +113,7 @@ def test_fx_quantizes_it(name: str) -> None:
 def test_deeplab_says_what_transformers_says(
     tmp_path: Path, tf_padding: bool, output_stride: int
 ) -> None:
-    transformers = pytest.importorskip("transformers")
+    transformers = pytest.importorskip("transformers", reason="needs the extra pack")
     torch.manual_seed(3)
     source = transformers.MobileNetV2ForSemanticSegmentation(
         transformers.MobileNetV2Config(
