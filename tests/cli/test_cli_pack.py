@@ -42,6 +42,13 @@ def onnx_file(network: nn.Module, model: Model, path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def lanes(fitted_model: Model, tmp_path: Path) -> Path:
+    """The fitted network as an ONNX file."""
+    assert fitted_model.module is not None
+    return onnx_file(fitted_model.module, fitted_model, tmp_path / "lanes.onnx")
+
+
 def arguments(model: Path, calibration: FrameSet, evaluation: FrameSet, out: Path) -> list[str]:
     sets = ["--calibration", calibration.path, "--eval", evaluation.path]
     options = ["--model", model, "--threads", 1, "-o", out, "--json", out.with_suffix(".json")]
@@ -50,13 +57,11 @@ def arguments(model: Path, calibration: FrameSet, evaluation: FrameSet, out: Pat
 
 @pytest.mark.usefixtures("small")
 def test_it_packs_and_tells(
-    fitted_model: Model, road_frames: FrameSet, few_frames: FrameSet, tmp_path: Path
+    lanes: Path, road_frames: FrameSet, few_frames: FrameSet, tmp_path: Path
 ) -> None:
-    assert fitted_model.module is not None
-    model = onnx_file(fitted_model.module, fitted_model, tmp_path / "lanes.onnx")
     out = tmp_path / "with [brackets] and a name longer than a line of a terminal.edgeseg"
     shown = edge_seg(
-        *arguments(model, road_frames, few_frames, out), "--max-drop", 50, "--max-class-drop", 50
+        *arguments(lanes, road_frames, few_frames, out), "--max-drop", 50, "--max-class-drop", 50
     )
     assert f"onnxruntime/int8 wins: packed as {out}\n" in shown
     for word in ("tournament", "baseline", "winner", "float32"):
@@ -114,13 +119,11 @@ def test_a_missed_gate_is_exit_3_with_the_file_kept_aside_and_the_json_written(
 
 @pytest.mark.usefixtures("small")
 def test_each_step_is_a_line_on_stderr_and_the_report_has_the_command(
-    fitted_model: Model, road_frames: FrameSet, few_frames: FrameSet, tmp_path: Path
+    lanes: Path, road_frames: FrameSet, few_frames: FrameSet, tmp_path: Path
 ) -> None:
-    assert fitted_model.module is not None
-    model = onnx_file(fitted_model.module, fitted_model, tmp_path / "lanes.onnx")
     out = tmp_path / "my lane.edgeseg"
     gate = ["--max-drop", "50", "--max-class-drop", "50"]
-    command = [*arguments(model, road_frames, few_frames, out), *gate]
+    command = [*arguments(lanes, road_frames, few_frames, out), *gate]
     done = subprocess.run(
         [sys.executable, "-m", "edge_seg.cli", *command], capture_output=True, text=True
     )
@@ -140,13 +143,11 @@ def test_each_step_is_a_line_on_stderr_and_the_report_has_the_command(
 
 @pytest.mark.usefixtures("small")
 def test_a_named_engine_is_the_only_one_that_may_win_and_every_baseline_stays(
-    fitted_model: Model, road_frames: FrameSet, few_frames: FrameSet, tmp_path: Path
+    lanes: Path, road_frames: FrameSet, few_frames: FrameSet, tmp_path: Path
 ) -> None:
     pytest.importorskip("openvino", reason="the engine that is left out")
-    assert fitted_model.module is not None
-    model = onnx_file(fitted_model.module, fitted_model, tmp_path / "lanes.onnx")
     out = tmp_path / "lane.edgeseg"
-    command = arguments(model, road_frames, few_frames, out)
+    command = arguments(lanes, road_frames, few_frames, out)
     gate = ["--max-drop", 50, "--max-class-drop", 50]
     edge_seg(*command, "--target", "x86", "--engine", "onnxruntime", *gate)
     record = json.loads(out.with_suffix(".json").read_text())
@@ -161,18 +162,16 @@ def test_a_named_engine_is_the_only_one_that_may_win_and_every_baseline_stays(
 
 @pytest.mark.usefixtures("small")
 def test_what_pack_signs_with_a_key_verify_calls_valid_with_its_public_half(
-    fitted_model: Model, road_frames: FrameSet, few_frames: FrameSet, tmp_path: Path
+    lanes: Path, road_frames: FrameSet, few_frames: FrameSet, tmp_path: Path
 ) -> None:
     key = Ed25519PrivateKey.generate()
     secret, public = tmp_path / "key.pem", tmp_path / "pub.pem"
     secret.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     form = PublicFormat.SubjectPublicKeyInfo
     public.write_bytes(key.public_key().public_bytes(Encoding.PEM, form))
-    assert fitted_model.module is not None
-    model = onnx_file(fitted_model.module, fitted_model, tmp_path / "lanes.onnx")
     out = tmp_path / "lane.edgeseg"
     gate = ["--max-drop", 50, "--max-class-drop", 50]
-    edge_seg(*arguments(model, road_frames, few_frames, out), *gate, "--sign", secret)
+    edge_seg(*arguments(lanes, road_frames, few_frames, out), *gate, "--sign", secret)
     verdict = json.loads(edge_seg("verify", out, "--key", public, "--json"))
     assert verdict["signature"]["state"] == "valid"
     assert verdict["ok"] is True and verdict["faults"] == []
