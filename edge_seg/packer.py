@@ -18,15 +18,16 @@ from pathlib import Path
 import msgspec
 
 from edge_seg.bundle.archive import write_bundle
-from edge_seg.bundle.manifest import Candidate
+from edge_seg.bundle.manifest import Candidate, Proof
 from edge_seg.cache import Cache
 from edge_seg.engines.lowering import Source
 from edge_seg.files import remove_stale, require_space
 from edge_seg.frames.check import require_calibration_set
 from edge_seg.models.model import weight_bytes
-from edge_seg.packing.contents import bundle_of
+from edge_seg.packing.contents import documents, manifest_of, show
 from edge_seg.packing.deciding import decide, network_frames, sensitivity
 from edge_seg.packing.judging import Judged, choose, judge, say, timed
+from edge_seg.packing.proof import prove
 from edge_seg.packing.request import (
     NothingPackedError,
     Request,
@@ -86,11 +87,20 @@ def pack(request: Request, steps: Steps | None = None, cache: Cache | None = Non
         raise NothingPackedError(candidates)
     held = winner.status == "passed"
     candidates = [_crown(c) if c is winner and held else c for c in candidates]
+    champion = next(j.contestant for j in judged if j.label == winner.label)
+    assert champion is not None
+    with steps("golden frames"):
+        shown = show(arena, judged, candidates)
+        manifest, members = manifest_of(request, candidates, champion, shown)
+    if request.prove:
+        with steps("proof") as step:
+            manifest = prove(request.target, manifest, members, steps.track)
+            step.detail = ", ".join(proof.processor for proof in manifest.proven)
+    disproved = next((proof for proof in manifest.proven if not proof.passed), None)
     with steps("bundle") as step:
-        champion = next(j.contestant for j in judged if j.label == winner.label)
-        assert champion is not None
-        path = request.output if held else _rejected(request.output)
-        manifest, members = bundle_of(request, arena, judged, candidates, champion, noise, steps)
+        members |= documents(request, arena, manifest, champion, shown, noise, steps)
+        manifest = msgspec.structs.replace(manifest, recipe="recipe.json")
+        path = request.output if held and not disproved else _rejected(request.output)
         bundle = write_bundle(path, manifest, members, request.signing_key)
         step.detail = f"{bundle.size_bytes / 1e6:.1f} MB"
     return Result(
@@ -98,13 +108,20 @@ def pack(request: Request, steps: Steps | None = None, cache: Cache | None = Non
         manifest=bundle.manifest,
         digest=bundle.digest,
         steps=steps.finished,
-        held=held,
-        message=_verdict(path, winner, held),
+        held=held and not disproved,
+        message=_disproof(path, disproved) if disproved else _verdict(path, winner, held),
     )
 
 
 def _crown(candidate: Candidate) -> Candidate:
     return msgspec.structs.replace(candidate, status="winner")
+
+
+def _disproof(path: Path, proof: Proof) -> str:
+    return (
+        f"on an emulated {proof.processor} only {proof.agreement_min:.2f} % of a golden frame's "
+        f"pixels are as packed; kept as {path}: pack with another --engine, and report it"
+    )
 
 
 def _verdict(path: Path, winner: Candidate, held: bool) -> str:

@@ -78,7 +78,7 @@ class Segmenter:
     signed by a key in the trusted-keys folder.
 
     Raises `EdgeSegError` when the bundle is damaged, for another architecture, not trusted,
-    or its runtime is missing: the message names what to do.
+    its runtime is missing or cannot load the model: the message names what to do.
     """
 
     def __init__(
@@ -88,12 +88,13 @@ class Segmenter:
             raise EdgeSegError(f"threads are 1 to 1024, not {threads}")
         opened = bundle if isinstance(bundle, Bundle) else open_bundle(Path(bundle))
         self.manifest = opened.manifest
-        check_runs_here(self.manifest)
-        engine = engines.find(self.manifest.engine.name)
-        if not trust:
-            require_trust(opened, self.manifest.engine.name)
-        require_runtime(opened)
+        require_runnable(opened, trust)
         model = opened.read(self.manifest.model_file)
+        engine = engines.find(self.manifest.engine.name)
+        if engine.fragile:
+            from edge_seg.first_load import require_loads
+
+            require_loads(engine, model, self.manifest.input, self.manifest.options)
         session = engine.open(model, self.manifest.input, self.manifest.options, threads)
         self._pipeline: Pipeline | None = Pipeline(session)
 
@@ -137,19 +138,35 @@ def _check(frame: Frame) -> None:
         raise EdgeSegError(f"a frame has the shape (H, W, 3), not {frame.shape}")
 
 
+def require_runnable(bundle: Bundle, trust: bool) -> None:
+    """Raise `EdgeSegError` where a bundle is for another machine, not trusted, or lacks a runtime.
+
+    All of it is known from the manifest: no runtime sees the model before.
+    """
+    manifest = bundle.manifest
+    if not engines.find(manifest.engine.name).portable:
+        check_runs_here(manifest)
+    if not trust:
+        require_trust(bundle, manifest.engine.name)
+    require_runtime(bundle)
+
+
 def require_runtime(bundle: Bundle) -> None:
     """Raise `MissingRuntimeError` when the engine's runtime is absent, too old or too new."""
     wanted = bundle.manifest.engine
-    engine = engines.find(wanted.name)
-    found = engine.runtime_version()
-    too_old = wanted.runtime_min is not None and _numbers(found) < _numbers(wanted.runtime_min)
-    too_new = wanted.runtime_max is not None and _numbers(found) > _numbers(wanted.runtime_max)
+    distribution, found, minimum = engines.find(wanted.name).installed_runtime()
+    # The bundle's range is of the runtime that it names; a predecessor has one of its own.
+    older = engines.find(wanted.name).older
+    named = older is None or distribution != older.distribution
+    low, high = (wanted.runtime_min, wanted.runtime_max) if named else (minimum, None)
+    too_old = low is not None and _numbers(found) < _numbers(low)
+    too_new = high is not None and _numbers(found) > _numbers(high)
     if too_old or too_new:
-        limits = [f">={wanted.runtime_min}"] if wanted.runtime_min else []
-        limits += [f"<={wanted.runtime_max}"] if wanted.runtime_max else []
+        limits = [f">={low}"] if low else []
+        limits += [f"<={high}"] if high else []
         raise MissingRuntimeError(
-            f"bundle '{bundle.manifest.name}' needs {wanted.runtime} {', '.join(limits)}, and "
-            f"{found} is installed: pip install '{wanted.runtime}{','.join(limits)}'"
+            f"bundle '{bundle.manifest.name}' needs {distribution} {', '.join(limits)}, and "
+            f"{found} is installed: pip install '{distribution}{','.join(limits)}'"
         )
 
 

@@ -8,12 +8,22 @@ The core knows no target; a package adds one by registering a `Target`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge_seg.errors import EdgeSegError, closest
 
+if TYPE_CHECKING:
+    from edge_seg.bundle.manifest import Proof
+    from edge_seg.progress import Track
+
 GROUP = "edge_seg.targets"
+
+Prove = Callable[[Path, "Track"], "list[Proof]"]
+"""``prove(bundle, track)`` returns one proof for each processor it was run on."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +32,8 @@ class Target:
 
     ``architecture`` is `platform.machine()` of the device; ``engines`` compete there, each in
     the precisions it has: int8 to be packed, float32 as a baseline; ``extra`` installs what a
-    device of this kind needs.
+    device of this kind needs. ``prove``, where there is one, runs a packed bundle's golden frames
+    on that device's own runtime without the device, and raises `EdgeSegError` where it cannot.
     """
 
     name: str
@@ -31,6 +42,7 @@ class Target:
     engines: tuple[str, ...]
     extra: str
     aliases: tuple[str, ...] = ()
+    prove: Prove | None = None
 
 
 def find(name: str) -> Target:

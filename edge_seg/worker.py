@@ -95,9 +95,13 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Worker:
-    """The parent's end; a context manager that ends the child in every case."""
+    """The parent's end; a context manager that ends the child in every case.
 
-    def __init__(self, job: Job) -> None:
+    ``limit_s`` is how long any one request may take, `TIME_LIMIT_S` where it is not given.
+    """
+
+    def __init__(self, job: Job, limit_s: float | None = None) -> None:
+        self._limit_s = limit_s
         self._child = subprocess.Popen(
             [sys.executable, "-m", "edge_seg.worker", str(os.getpid())],
             stdin=subprocess.PIPE,
@@ -184,12 +188,13 @@ class Worker:
 
     def _receive(self) -> Answer:
         assert self._child.stdout is not None
-        end = monotonic() + TIME_LIMIT_S
+        limit_s = TIME_LIMIT_S if self._limit_s is None else self._limit_s
+        end = monotonic() + limit_s
         with selectors.DefaultSelector() as selector:
             selector.register(self._child.stdout, selectors.EVENT_READ)
             while b"\n" not in self._pending:
                 if not selector.select(max(0.0, end - monotonic())):
-                    raise WorkerError(f"no answer within {TIME_LIMIT_S:.0f} seconds")
+                    raise WorkerError(f"no answer within {limit_s:.0f} seconds")
                 block = os.read(self._child.stdout.fileno(), 1 << 16)
                 if not block:
                     raise self._died()

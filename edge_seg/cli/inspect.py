@@ -71,6 +71,16 @@ def _facts(bundle: Bundle) -> Table:
             rows[title] = f"{frames.name}, {frames.frames} frames, {frames.digest[:16]}"
     if manifest.machine is not None:
         rows["machine"] = f"{manifest.machine.cpu}, {manifest.machine.cores} cores"
+    for proof in manifest.proven:
+        rows[f"proven on {proof.processor}"] = (
+            f"{proof.identical} of {proof.frames} golden masks identical, worst "
+            f"{proof.agreement_min:.2f} % ({proof.emulator}, {proof.runtime} "
+            f"{proof.runtime_version})"
+        )
+    for latency in manifest.latencies:
+        total = latency.stages.get("total", {})
+        figures = ", ".join(f"{name} {value:.1f} ms" for name, value in total.items())
+        rows[f"measured on {latency.device}"] = f"{latency.frames} frames, {figures}"
     table = Table("", "", title="Bundle", show_header=False, box=box.SIMPLE)
     table.columns[1].overflow = "fold"
     for title, value in rows.items():

@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from edge_seg.classes import ClassMap
 
 
+def parse_names(text: str) -> tuple[str, ...]:
+    """Return the names in ``litert, qnnpack``; none for ``auto``."""
+    return () if text == "auto" else tuple(text.replace(" ", "").split(","))
+
+
 def parse_size(text: str) -> tuple[int, int]:
     """Return (height, width) for ``256x512``."""
     match = re.fullmatch(r"([1-9]\d{1,4})x([1-9]\d{1,4})", text)

@@ -40,6 +40,9 @@ def command(
     engine: Annotated[
         str, typer.Option(help="auto, or a comma-separated list of engines that may win.")
     ] = "auto",
+    precision: Annotated[
+        str, typer.Option(help="auto, or a comma-separated list: int8, float16, dynamic, w8a16.")
+    ] = "auto",
     max_drop: Annotated[
         float, typer.Option(min=0, help="Points of mean IoU that may be lost.")
     ] = 0.5,
@@ -51,6 +54,10 @@ def command(
         int | None,
         typer.Option(min=1, max=1024, help="Threads an engine may use (default: all cores)."),
     ] = None,
+    prove: Annotated[
+        bool,
+        typer.Option("--prove", help="Run the bundle on the target's emulated processors too."),
+    ] = False,
     out: Annotated[
         Path | None,
         typer.Option("-o", "--output", help="Default: MODEL-TARGET.edgeseg."),
@@ -64,7 +71,7 @@ def command(
     from edge_seg.bundle.container import is_bundle
     from edge_seg.bundle.signature import load_private_key
     from edge_seg.cli import console
-    from edge_seg.cli.options import parse_classes, parse_size, parse_std, parse_triple
+    from edge_seg.cli.options import parse_classes, parse_names, parse_size, parse_std, parse_triple
     from edge_seg.errors import EdgeSegError, GateMissedError
     from edge_seg.files import require_apart, require_writable
     from edge_seg.frames import FrameSet
@@ -75,8 +82,8 @@ def command(
 
     # What is quick to refuse comes first: loading a model takes seconds.
     kind = find(target)
-    engines = () if engine == "auto" else tuple(engine.replace(" ", "").split(","))
-    check_names(kind, engines, method)
+    engines, precisions = parse_names(engine), parse_names(precision)
+    check_names(kind, engines, precisions, method)
     registry.check_name(model)
     inputs = [Path(name) for name in (model, weights, sign, calibration, evaluation) if name]
     module, _, _ = model.partition(":")
@@ -114,9 +121,11 @@ def command(
         evaluation=evaluation_set,
         output=out or Path(f"{loaded.name}-{kind.name}.edgeseg"),
         engines=engines,
+        precisions=precisions,
         gate=Gate(max_drop, max_class_drop),
         method=method,
         threads=threads,
+        prove=prove,
         signing_key=key,
         command=shlex.join(["edge-seg", *sys.argv[1:]]),
     )

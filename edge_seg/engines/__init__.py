@@ -11,8 +11,10 @@ package can add one; nothing of an engine is imported before it is asked for.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import (
@@ -34,15 +36,28 @@ GROUP = "edge_seg.engines"
 
 
 @dataclass(frozen=True)
+class OlderRuntime:
+    """A predecessor that runs the same files where nothing newer is installed."""
+
+    runtime: str
+    distribution: str
+    minimum_version: str
+
+
+@dataclass(frozen=True)
 class Engine:
     """What is known of an engine without importing it.
 
     ``folder`` is the package that holds ``lowering`` and ``session``. ``variants`` maps a
     precision that the engine competes with to the ways of running it (`Options`) that are
-    worth timing against each other. ``runtime`` is the import name and ``distribution`` the
-    pip name of what executes the model; ``extra`` brings it. ``suffix`` ends the model file;
-    ``minimum_version`` is the oldest runtime that is meant to run it.
-    ``unpickles`` says that opening a file runs an unpickler, so that it must be trusted.
+    worth timing against each other; those in ``on_demand`` compete only where they are asked
+    for. ``runtime`` is the import name and ``distribution`` the pip name of what executes the
+    model; ``extra`` brings it; ``older`` does where that is not there. ``suffix`` ends the
+    model file; ``minimum_version`` is the oldest runtime that is meant to run it.
+
+    ``unpickles`` says that opening a file runs an unpickler, so that it must be trusted;
+    ``fragile`` that a damaged file can end the process, so that a file is first loaded in
+    another; ``portable`` that a file gives the same masks on every processor architecture.
     """
 
     name: str
@@ -53,23 +68,36 @@ class Engine:
     suffix: str
     minimum_version: str
     variants: Mapping[str, tuple[Options, ...]]
+    on_demand: tuple[str, ...] = ()
+    older: OlderRuntime | None = None
     unpickles: bool = False
+    fragile: bool = False
+    portable: bool = False
 
     @property
     def installed(self) -> bool:
-        """Say whether the runtime is there, without importing it."""
-        return importlib.util.find_spec(self.runtime) is not None
+        """Say whether a runtime is there, without importing it."""
+        runtimes = [self.runtime, *([self.older.runtime] if self.older else [])]
+        return any(importlib.util.find_spec(name) is not None for name in runtimes)
+
+    def installed_runtime(self) -> tuple[str, str, str]:
+        """Return distribution, version and oldest version meant of the runtime that will run.
+
+        Raises `MissingRuntimeError` where there is none.
+        """
+        # The same runtime comes under other names too: onnxruntime-gpu, openvino-nightly.
+        for name in (self.distribution, *packages_distributions().get(self.runtime, [])):
+            with contextlib.suppress(PackageNotFoundError):
+                return name, version(name), self.minimum_version
+        if self.older:
+            with contextlib.suppress(PackageNotFoundError):
+                name = self.older.distribution
+                return name, version(name), self.older.minimum_version
+        raise self._missing()
 
     def runtime_version(self) -> str:
         """Return the installed runtime's version, or raise `MissingRuntimeError`."""
-        try:
-            return version(self.distribution)
-        except PackageNotFoundError as error:
-            # The same runtime comes under other names too: onnxruntime-gpu, openvino-nightly.
-            others = packages_distributions().get(self.runtime) if self.installed else None
-            if not others:
-                raise self._missing() from error
-            return version(others[0])
+        return self.installed_runtime()[1]
 
     def open(
         self, model: bytes, spec: InputSpec, options: Options, threads: int | None = None
@@ -85,6 +113,11 @@ class Engine:
         return importlib.import_module(f"{self.folder}.lowering").lower
 
     def _missing(self) -> MissingRuntimeError:
+        if platform.machine().startswith("armv"):
+            return MissingRuntimeError(
+                f"engine '{self.name}' needs {self.distribution}, which is not built for this "
+                "32-bit system: install the 64-bit Raspberry Pi OS"
+            )
         return MissingRuntimeError(
             f"engine '{self.name}' needs {self.distribution}, which is not installed: "
             f"pip install 'edge-seg[{self.extra}]'"

@@ -26,6 +26,7 @@ import torch
 from torch import nn
 
 from edge_seg.errors import EdgeSegError, in_one_line
+from edge_seg.quiet import quiet
 
 
 class DeepLabConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -142,7 +143,9 @@ def build(config: DeepLabConfig) -> DeepLab:
 
 def _transformers() -> Any:
     """Import transformers, whose annotations do not describe what it accepts, without its bars."""
-    transformers: Any = importlib.import_module("transformers")
+    with quiet():  # it looks at every package of quantizers that is installed, and those complain
+        transformers: Any = importlib.import_module("transformers")
+        transformers.MobileNetV2ForSemanticSegmentation  # noqa: B018  # imported when asked for
     transformers.utils.logging.disable_progress_bar()
     return transformers
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
@@ -38,30 +39,48 @@ if TYPE_CHECKING:
 SHOWN = 4
 """Evaluation frames in the report; the first of them are the golden frames too."""
 GOLDEN = 3
+TOOLS = (
+    "torch",
+    "transformers",
+    "onnx",
+    "onnxruntime",
+    "openvino",
+    "litert-torch",
+    "ai-edge-quantizer",
+    "ai-edge-litert",
+    "numpy",
+    "opencv-python-headless",
+)
 AGREEMENT_GOAL = 99.5
 """Percent of pixels: below it the report must explain."""
 
 Masks = dict[str, list[Mask]]
 
 
-def bundle_of(
-    request: Request,
-    arena: Arena,
-    judged: Sequence[Judged],
-    candidates: list[Candidate],
-    champion: Contestant,
-    noise: Sequence[LayerNoise],
-    steps: Steps,
-) -> tuple[Manifest, dict[str, bytes]]:
-    """Return the manifest and the members of the champion's bundle."""
-    held = any(c.status == "winner" for c in candidates)
-    shown = _spread(len(request.evaluation), SHOWN)
+@dataclass(frozen=True)
+class Shown:
+    """The evaluation frames that are shown, and the masks that every contestant gives for them."""
+
+    indices: tuple[int, ...]
+    contestants: Sequence[Contestant]
+    masks: Masks
+
+
+def show(arena: Arena, judged: Sequence[Judged], candidates: Sequence[Candidate]) -> Shown:
+    """Run all contestants that are left on a few frames."""
+    indices = _spread(len(arena.evaluation), SHOWN)
     alive = {c.label for c in candidates if c.status != "failed"}
     ran = [j.contestant for j in judged if j.contestant is not None and j.label in alive]
-    masks = {c.label: arena.masks(c, shown) for c in ran}
-    agreement = {c.label: _agreement(arena, c, shown, masks) for c in ran if c.precision == "int8"}
-    images = [request.evaluation.image(index) for index in shown]
-    golden, members = make_golden(images[:GOLDEN], masks[champion.label][:GOLDEN])
+    return Shown(indices, ran, {c.label: arena.masks(c, indices) for c in ran})
+
+
+def manifest_of(
+    request: Request, candidates: list[Candidate], champion: Contestant, shown: Shown
+) -> tuple[Manifest, dict[str, bytes]]:
+    """Return the manifest, and the members that it names: model and golden frames."""
+    held = any(c.status == "winner" for c in candidates)
+    images = [request.evaluation.image(index) for index in shown.indices[:GOLDEN]]
+    golden, members = make_golden(images, shown.masks[champion.label][:GOLDEN])
     model_file = f"model.{champion.engine.suffix}"
     manifest = Manifest(
         name=f"{request.model.name}-{request.target.name}",
@@ -78,6 +97,7 @@ def bundle_of(
         ),
         precision=champion.precision,
         model_file=model_file,
+        recipe=None,
         options=dict(champion.options),
         calibration=_source(request.calibration),
         evaluation=_source(request.evaluation),
@@ -88,16 +108,33 @@ def bundle_of(
         machine=this_machine(),
         golden=golden,
     )
+    return manifest, {**members, model_file: champion.model}
+
+
+def documents(
+    request: Request,
+    arena: Arena,
+    manifest: Manifest,
+    champion: Contestant,
+    shown: Shown,
+    noise: Sequence[LayerNoise],
+    steps: Steps,
+) -> dict[str, bytes]:
+    """Return the members that people read: recipe, report and model card."""
+    agreement = {
+        c.label: _agreement(arena, c, shown) for c in shown.contestants if c.precision == "int8"
+    }
     recipe = arena.source.recipe.keeping_float(champion.float_layers)
+    reference = shown.contestants[0].label
     report = ReportData(
         title=f"{request.model.name} for {request.target.name}",
         model=request.model.name,
         target=request.target.name,
-        candidates=candidates,
+        candidates=manifest.candidates,
         gate=request.gate,
         classes=request.model.classes,
         command=request.command,
-        samples=_samples(request.evaluation, shown, masks, ran[0].label, champion.label),
+        samples=_samples(request.evaluation, shown, reference, champion.label),
         sensitivity=[
             LayerRow(row.layer, row.sqnr_db, row.layer in champion.float_layers) for row in noise
         ],
@@ -108,20 +145,19 @@ def bundle_of(
         versions=manifest.versions,
         machine=manifest.machine,
         agreement=agreement,
-        notes=_notes(candidates, agreement),
+        notes=_notes(manifest, agreement),
     )
-    members[model_file] = champion.model
-    members["recipe.json"] = encode(recipe)
-    members["report.html"] = write_report(report).encode()
-    members["MODEL_CARD.md"] = model_card(manifest, request.model).encode()
-    return manifest, members
+    return {
+        "recipe.json": encode(recipe),
+        "report.html": write_report(report).encode(),
+        "MODEL_CARD.md": model_card(manifest, request.model).encode(),
+    }
 
 
 def tool_versions() -> dict[str, str]:
     """Return the versions of everything that had a hand in the result."""
-    names = ("torch", "transformers", "onnx", "onnxruntime", "openvino", "numpy")
     found = {"edge_seg": edge_seg.__version__, "python": platform.python_version()}
-    for name in (*names, "opencv-python-headless"):
+    for name in TOOLS:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
@@ -129,52 +165,64 @@ def tool_versions() -> dict[str, str]:
     return found
 
 
-def _agreement(
-    arena: Arena, contestant: Contestant, indices: tuple[int, ...], masks: Masks
-) -> float:
+def _agreement(arena: Arena, contestant: Contestant, shown: Shown) -> float:
     """Return the percent of pixels on which a contestant's masks equal the simulation's."""
     recipe = arena.source.recipe.keeping_float(contestant.float_layers)
     graph = quantize_graph(arena.source.graph, recipe)
-    images = [arena.evaluation.image(index) for index in indices]
+    images = [arena.evaluation.image(index) for index in shown.indices]
     logits = simulate(graph, [resize(image, arena.source.model.input) for image in images])
     equal = [
         np.mean(resize_mask(ids.astype(np.uint8), *mask.shape) == mask)
-        for ids, mask in zip(logits.argmax(1), masks[contestant.label], strict=True)
+        for ids, mask in zip(logits.argmax(1), shown.masks[contestant.label], strict=True)
     ]
     return float(100 * np.mean(equal))
 
 
-def _samples(
-    frames: FrameSet, indices: tuple[int, ...], masks: Masks, reference: str, champion: str
-) -> list[Sample]:
+def _samples(frames: FrameSet, shown: Shown, reference: str, champion: str) -> list[Sample]:
     rows = []
-    for position, index in enumerate(indices):
+    for position, index in enumerate(shown.indices):
         frame = frames[index]
-        float_mask, int8_mask = masks[reference][position], masks[champion][position]
+        float_mask = shown.masks[reference][position]
+        int8_mask = shown.masks[champion][position]
         rows.append(Sample(frame.id, frame.image, float_mask, int8_mask, frame.mask))
     return rows
 
 
-def _notes(candidates: Sequence[Candidate], agreement: dict[str, float]) -> list[str]:
+def _notes(manifest: Manifest, agreement: dict[str, float]) -> list[str]:
     """Say what a reader would otherwise stumble over."""
     notes = [
         f"{label} agrees with the simulation on {share:.2f} % of pixels, less than "
-        f"{AGREEMENT_GOAL} %: "
-        + (
-            "it calibrates itself, on its own grid, so it rounds differently"
-            if label.startswith("fbgemm")
-            else "its kernels round differently where two classes are level"
-        )
+        f"{AGREEMENT_GOAL} %: {_why_apart(label)}"
         for label, share in agreement.items()
         if share < AGREEMENT_GOAL
     ]
+    candidates = manifest.candidates
     winner = next((c for c in candidates if c.status == "winner"), None)
     for baseline in (c for c in candidates if c.status == "baseline"):
         if winner and winner.p50_ms and baseline.p50_ms and baseline.p50_ms < winner.p50_ms:
             notes.append(
                 f"on this machine {baseline.label} is faster than the packed {winner.label}"
             )
+    if manifest.architecture != platform.machine():
+        notes.append(
+            f"latencies and memory are of the {platform.machine()} machine that packed, not of a "
+            f"{manifest.target}: edge-seg bench BUNDLE --attach measures on the device"
+        )
+    notes += [
+        f"proven on an emulated {proof.processor} ({proof.emulator}, {proof.runtime} "
+        f"{proof.runtime_version}): {proof.identical} of {proof.frames} golden masks identical, "
+        f"the worst agrees on {proof.agreement_min:.2f} % of pixels"
+        for proof in manifest.proven
+    ]
     return notes
+
+
+def _why_apart(label: str) -> str:
+    if label.startswith(("fbgemm", "qnnpack")):
+        return "it calibrates itself, on its own grid, so it rounds differently"
+    if label.startswith("litert"):
+        return "its weights have 8 bits and not 7, and its logits leave it as 8 bits too"
+    return "its kernels round differently where two classes are level"
 
 
 def _spread(count: int, wanted: int) -> tuple[int, ...]:

@@ -15,6 +15,9 @@ from edge_seg.packing import rescue
 from edge_seg.packing.tournament import LATENCY_FRAMES, Arena, Contestant, reason
 from edge_seg.quantize.sensitivity import LayerNoise
 
+LEVEL = 1.05
+"""Medians of one run that are closer than this are equal: neighbours and clocks move them more."""
+
 
 @dataclass(frozen=True)
 class Judged:
@@ -124,10 +127,15 @@ def _status(entry: Judged) -> Literal["baseline", "rejected", "passed"]:
 
 
 def choose(candidates: Sequence[Candidate]) -> Candidate | None:
-    """Return the fastest that passed, else the most accurate that was rejected, else None."""
+    """Return the fastest that passed, else the most accurate that was rejected, else None.
+
+    Those that are level with the fastest are told apart by the size of their file.
+    """
     passed = [c for c in candidates if c.status == "passed"]
     if passed:
-        return min(passed, key=lambda c: c.p50_ms or 0.0)
+        limit = LEVEL * min(c.p50_ms or 0.0 for c in passed)
+        level = [c for c in passed if (c.p50_ms or 0.0) <= limit]
+        return min(level, key=lambda c: (c.size_bytes or 0, c.p50_ms or 0.0))
     rejected = [c for c in candidates if c.status == "rejected"]
     return min(rejected, key=lambda c: c.drop or 0.0) if rejected else None
 

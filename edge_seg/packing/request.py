@@ -22,6 +22,7 @@ from edge_seg.target import Target
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+    from edge_seg.engines import Engine
     from edge_seg.models.model import Model
 
 METHODS = ("ptq",)
@@ -29,7 +30,11 @@ METHODS = ("ptq",)
 
 @dataclass(frozen=True)
 class Request:
-    """What to pack. ``engines`` empty means all that the target names."""
+    """What to pack.
+
+    ``engines`` empty means all that the target names, ``precisions`` empty all but those that
+    compete on demand. ``prove`` asks for the target's proof of what was packed.
+    """
 
     model: Model
     target: Target
@@ -37,9 +42,11 @@ class Request:
     evaluation: FrameSet
     output: Path
     engines: tuple[str, ...] = ()
+    precisions: tuple[str, ...] = ()
     gate: Gate = field(default_factory=lambda: Gate(gate.MAX_DROP, gate.MAX_CLASS_DROP))
     method: str = "ptq"
     threads: int | None = None
+    prove: bool = False
     signing_key: Ed25519PrivateKey | None = None
     command: str = "edge-seg pack"
 
@@ -60,8 +67,10 @@ class Result:
     message: str
 
 
-def check_names(target: Target, wanted: Sequence[str], method: str) -> None:
-    """Refuse an engine or a method that there is not: known before the model is loaded."""
+def check_names(
+    target: Target, wanted: Sequence[str], precisions: Sequence[str], method: str
+) -> None:
+    """Refuse an engine, precision or method that there is not, before the model is loaded."""
     if method not in METHODS:
         raise EdgeSegError(f"unknown method '{method}': {closest(method, METHODS)}")
     for name in wanted:
@@ -70,11 +79,20 @@ def check_names(target: Target, wanted: Sequence[str], method: str) -> None:
                 f"engine '{name}' does not compete on {target.name}: "
                 f"{closest(name, target.engines)}"
             )
+    known = {p for name in target.engines for p in engines.find(name).variants}
+    for name in precisions:
+        if name not in known:
+            raise EdgeSegError(f"unknown precision '{name}': {closest(name, sorted(known))}")
 
 
 def check(request: Request) -> None:
     """Refuse what would only fail after minutes of work."""
-    check_names(request.target, request.engines, request.method)
+    check_names(request.target, request.engines, request.precisions, request.method)
+    if request.prove and request.target.prove is None:
+        raise EdgeSegError(
+            f"there is no proof for target {request.target.name}: leave --prove out, and run "
+            "edge-seg verify on the device"
+        )
     if not (math.isfinite(request.gate.max_drop) and math.isfinite(request.gate.max_class_drop)):
         raise EdgeSegError("the gate's drops are points, such as 0.5, not infinite and not NaN")
     if not request.evaluation.has_masks:
@@ -96,8 +114,8 @@ def check(request: Request) -> None:
         )
     if not any(precision != "float32" for _, precision in entrants(request)):
         raise EdgeSegError(
-            f"{', '.join(request.engines)} only competes as a float baseline, nothing would be "
-            "packed: name an engine with an int8 way, or leave --engine at auto"
+            "only float baselines would compete, and nothing be packed: leave --engine and "
+            "--precision at auto, or name an engine and a precision that it has"
         )
     require_writable(request.output)
 
@@ -112,8 +130,14 @@ def entrants(request: Request) -> list[tuple[str, str]]:
         for name in known
         if name in wanted
         for precision in known[name].variants
-        if precision != "float32"
+        if precision != "float32" and _asked_for(request, known[name], precision)
     ]
+
+
+def _asked_for(request: Request, engine: Engine, precision: str) -> bool:
+    if request.precisions:
+        return precision in request.precisions
+    return precision not in engine.on_demand
 
 
 class NothingPackedError(EdgeSegError):

@@ -1,4 +1,12 @@
-"""Raspberry Pi 4 and 5: will hold the target, its proof by emulation, and the Pi camera.
+"""Raspberry Pi 3, 4, 5 and Zero 2 W with a 64-bit system; proof by emulation is in `emulate`."""
 
-Nothing is registered under ``edge_seg.targets`` yet; the README beside this file says what comes.
-"""
+from edge_seg.target import Target
+
+TARGET = Target(
+    name="raspberry-pi",
+    description="Raspberry Pi 3, 4, 5 and Zero 2 W with a 64-bit system",
+    architecture="aarch64",
+    engines=("torch", "litert", "qnnpack"),
+    extra="raspberry-pi",
+    aliases=("rpi", "pi"),
+)

@@ -26,8 +26,9 @@ Open = Callable[..., Session]
 
 WAYS = [
     (name, precision, options)
-    for name in ("torch", "fbgemm", "onnxruntime", "openvino")
+    for name in ("torch", "fbgemm", "litert", "onnxruntime", "openvino")
     for precision, variants in engines.find(name).variants.items()
+    if precision in ("int8", "float32")
     for options in variants
 ]
 INT8 = [way for way in WAYS if way[1] == "int8"]
@@ -170,7 +171,7 @@ def test_the_resize_in_the_graph_follows_the_frames_size(
     outside.close()
 
 
-@pytest.mark.parametrize("name", ["torch", "onnxruntime", "openvino"])
+@pytest.mark.parametrize("name", ["torch", "litert", "onnxruntime", "openvino"])
 @pytest.mark.parametrize("payload", [b"", b"not a model", bytes(4096)])
 def test_a_file_that_is_no_model_is_refused_in_one_line(
     name: str, payload: bytes, source: Source
