@@ -12,7 +12,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from edge_seg.bundle.manifest import Machine
+from edge_seg.bundle.manifest import DeviceState, Machine
+from edge_seg.device import Device
 from edge_seg.progress import Track, silent
 from edge_seg.segmenter import STAGES, Timings
 from edge_seg.worker import Worker
@@ -45,15 +46,24 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Benchmark(msgspec.Struct, frozen=True, kw_only=True):
-    """All entrants of one run; ``ratios`` is each one's median total over the first one's."""
+    """All entrants of one run; ``ratios`` is each one's median total over the first one's.
+
+    ``before`` is the device at rest, ``after`` when the last frame was done; ``warnings`` say what
+    slowed it in between. ``attached`` is the bundle that got the first entrant's figures.
+    """
 
     schema: str = SCHEMA
     machine: Machine
+    device: Device
+    before: DeviceState
+    after: DeviceState
     frame_set: str
     entries: list[Entry]
     ratios: dict[str, float]
     stages: dict[str, Quantiles]
     fps: float
+    warnings: list[str] = []
+    attached: str | None = None
 
 
 def interleave(

@@ -1,20 +1,36 @@
-"""Bundles and engines side by side: what ``edge-seg bench`` runs."""
+"""Bundles and engines side by side: what ``edge-seg bench`` runs.
+
+benchmark = compare(Path("lane.edgeseg"), ["openvino"], frames, count=200)
+measured = measure(Path("lane.edgeseg"), [], frames, count=200)
+measured.timings[0].total_ms            # the first frame of the first entrant
+"""
 
 from __future__ import annotations
 
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from pathlib import Path
 
 from edge_seg import bench, engines
 from edge_seg.bundle.archive import Bundle, open_bundle
-from edge_seg.bundle.manifest import check_runs_here
+from edge_seg.bundle.manifest import DeviceState
+from edge_seg.device import read_device, read_state, slowdowns, watching
 from edge_seg.errors import EdgeSegError
 from edge_seg.files import scratch_folder, write_bytes
 from edge_seg.frames import FrameSet
 from edge_seg.machine import this_machine
 from edge_seg.progress import Track, silent
-from edge_seg.segmenter import require_runtime, require_trust
+from edge_seg.segmenter import Timings, require_runnable, require_trust
 from edge_seg.worker import Job, Worker
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A benchmark, each frame of its first entrant in order of time, and that bundle's digest."""
+
+    benchmark: bench.Benchmark
+    timings: list[Timings]
+    digest: str
 
 
 def compare(
@@ -30,6 +46,21 @@ def compare(
 
     ``others`` are paths of bundles, or names of engines that run the first bundle's file.
     """
+    return measure(bundle, others, frames, count, threads, trust, track).benchmark
+
+
+def measure(
+    bundle: Path,
+    others: list[str],
+    frames: FrameSet,
+    count: int,
+    threads: int | None = None,
+    trust: bool = False,
+    track: Track = silent,
+) -> Measured:
+    """Do what `compare` does, and return the single frames too."""
+    before = read_state()
+    working: list[DeviceState] = []
     first = _open(bundle, trust)
     with ExitStack() as stack:
         folder = stack.enter_context(scratch_folder())
@@ -41,7 +72,8 @@ def compare(
         workers = {
             name: stack.enter_context(closing(Worker(job))) for name, (_, job) in entrants.items()
         }
-        timings = bench.interleave(workers, frames.path, count, track)
+        timings = bench.interleave(workers, frames.path, count, watching(track, working))
+        working.append(read_state())
     entries = [
         bench.entry(
             name,
@@ -52,22 +84,24 @@ def compare(
         )
         for name, (opened, job) in entrants.items()
     ]
-    return bench.Benchmark(
+    benchmark = bench.Benchmark(
         machine=this_machine(),
+        device=read_device(),
+        before=before,
+        after=working[-1],
         frame_set=frames.name,
         entries=entries,
         ratios={e.name: entries[0].fps / e.fps for e in entries},
         stages=entries[0].stages,
         fps=entries[0].fps,
+        warnings=slowdowns(before, working),
     )
+    return Measured(benchmark, timings[entries[0].name][0], first.digest)
 
 
 def _open(path: Path, trust: bool) -> Bundle:
     bundle = open_bundle(path)
-    check_runs_here(bundle.manifest)
-    if not trust:
-        require_trust(bundle, bundle.manifest.engine.name)
-    require_runtime(bundle)
+    require_runnable(bundle, trust)
     return bundle
 
 

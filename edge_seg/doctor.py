@@ -10,8 +10,10 @@ Nothing here is an error; a machine that only runs bundles needs few of these pa
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import platform
 import shutil
+import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,8 +25,9 @@ import psutil
 
 import edge_seg
 from edge_seg import engines
-from edge_seg.bundle.manifest import Machine
+from edge_seg.bundle.manifest import DeviceState, Machine
 from edge_seg.bundle.signature import trusted_keys_folder
+from edge_seg.device import ROOT, Device, read_device, read_state
 from edge_seg.errors import MissingRuntimeError
 from edge_seg.machine import this_machine
 
@@ -32,6 +35,10 @@ SCHEMA = "edge-seg/doctor-1"
 
 TORCH = "2.13"
 """The torch that still has the fbgemm and qnnpack kernels (`torch.ao.quantization`)."""
+
+TORCH_ON_ARM = "2.9.1"
+"""The last of PyPI's aarch64 builds that every 64-bit Pi can run: 2.10 ends with SIGILL on a
+Cortex-A72 or A53, 2.11 and newer are CUDA builds (targets/raspberry_pi/README.md)."""
 
 PACKAGES = (
     ("packing", "transformers", "pack"),
@@ -44,14 +51,16 @@ PACKAGES = (
 )
 """What it is for, the distribution that pip knows, the extra that brings it."""
 
+EMULATORS = ("qemu-aarch64-static", "qemu-aarch64")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 class Part(msgspec.Struct, frozen=True):
     """One thing that a machine may have.
 
-    ``group`` says what it is for: "engine", "packing", "rendering", "testing". ``detail`` is
-    its version or place. Where ``state`` is not "ok", ``fix`` is the command that mends it.
+    ``group`` says what it is for: "system", "engine", "camera", "packing", "proof",
+    "rendering", "testing". ``detail`` is its version or place. Where ``state`` is not "ok",
+    ``fix`` is the command that mends it.
     """
 
     group: str
@@ -77,6 +86,8 @@ class Diagnosis(msgspec.Struct, frozen=True):
     python: str
     platform: str
     machine: Machine
+    device: Device
+    device_state: DeviceState
     memory_bytes: int
     memory_free_bytes: int
     parts: list[Part]
@@ -84,33 +95,102 @@ class Diagnosis(msgspec.Struct, frozen=True):
     cache: Folder
 
 
-def diagnose() -> Diagnosis:
-    """Look at this machine; never raises for something that is missing."""
+def diagnose(root: Path = ROOT) -> Diagnosis:
+    """Look at this machine; never raises for something that is missing.
+
+    ``root`` is where the file system begins that the device is read from.
+    """
     memory = psutil.virtual_memory()
+    on_arm = platform.machine().lower().startswith(("aarch64", "arm"))
     return Diagnosis(
         schema=SCHEMA,
         edge_seg=edge_seg.__version__,
         python=platform.python_version(),
         platform=platform.platform(),
-        machine=this_machine(),
+        machine=this_machine(root),
+        device=read_device(root),
+        device_state=read_state(root),
         memory_bytes=memory.total,
         memory_free_bytes=memory.available,
-        parts=[*_engines(), _torch(), *_packages(), _browser()],
+        parts=[
+            *_engines(on_arm),
+            *_old_runtime(),
+            *(_board() if on_arm else _host()),
+            _browser(),
+        ],
         trusted_keys=_folder(trusted_keys_folder(), "*.pem"),
         cache=_folder(Path(platformdirs.user_cache_dir("edge-seg")), "**/*"),
     )
 
 
-def _engines() -> Iterator[Part]:
+def _engines(on_arm: bool) -> Iterator[Part]:
     for name in engines.names():
         engine = engines.find(name)
         try:
-            found = f"{engine.distribution} {engine.runtime_version()}"
+            found = " ".join(engine.installed_runtime()[:2])
         except MissingRuntimeError:
-            fix = _install(engine.extra)
+            of_torch = on_arm and engine.distribution == "torch"
+            fix = f"pip install torch=={TORCH_ON_ARM}" if of_torch else _install(engine.extra)
             yield Part("engine", name, "missing", engine.distribution, fix)
         else:
             yield Part("engine", name, "ok", found)
+
+
+def _host() -> Iterator[Part]:
+    """Look for what a PC packs and proves with; a board only runs bundles."""
+    yield _torch()
+    yield from _packages()
+    yield _emulator()
+
+
+def _board() -> Iterator[Part]:
+    """Look for what an ARM board runs with."""
+    if sys.maxsize < 2**32:  # also where the kernel has 64 bits and calls itself aarch64
+        fix = "write the 64-bit Raspberry Pi OS to the card"
+        yield Part("system", "64-bit Python", "missing", "the runtimes have no 32-bit wheels", fix)
+    yield _torch_on_arm()
+    if importlib.util.find_spec("picamera2"):
+        yield Part("camera", "picamera2", "ok", "camera:pi")
+    else:
+        fix = (
+            "sudo apt install python3-picamera2, and make the virtual environment with "
+            "`python3 -m venv --system-site-packages`"
+        )
+        yield Part("camera", "picamera2", "missing", "for camera:pi", fix)
+
+
+def _old_runtime() -> Iterator[Part]:
+    """Look at TensorFlow Lite's old runtime, where it runs LiteRT's bundles alone."""
+    found = {name: _version(name) for name in ("ai-edge-litert", "tflite-runtime", "numpy")}
+    old, numpy = found["tflite-runtime"], found["numpy"] or ""
+    if old is None or found["ai-edge-litert"]:
+        return
+    if numpy.startswith(("0.", "1.")):
+        yield Part("engine", "tflite-runtime", "ok", f"{old}, numpy {numpy}")
+        return
+    detail = f"{old} was built for numpy 1 and fails with a SystemError on {numpy}"
+    fix = "pip install 'numpy<2' 'opencv-python-headless<4.12', or pip install ai-edge-litert"
+    yield Part("engine", "tflite-runtime", "other version", detail, fix)
+
+
+def _torch_on_arm() -> Part:
+    fix = f"pip install torch=={TORCH_ON_ARM}"
+    found = _version("torch")
+    if found is None:
+        return Part("engine", "torch on ARM", "missing", "for bundles of qnnpack", fix)
+    if found.partition("+")[0] == TORCH_ON_ARM:
+        return Part("engine", "torch on ARM", "ok", found)
+    detail = f"{found}, a Raspberry Pi runs {TORCH_ON_ARM}"
+    return Part("engine", "torch on ARM", "other version", detail, fix)
+
+
+def _emulator() -> Part:
+    """Look for what runs an ARM bundle on this processor (``pack --prove``)."""
+    place = next(filter(None, map(shutil.which, EMULATORS)), None)
+    if place is None:
+        fix = "sudo apt install qemu-user-static"
+        return Part("proof", EMULATORS[0], "missing", "for pack --prove", fix)
+    return Part("proof", EMULATORS[0], "ok", place)
 
 
 def _torch() -> Part:
@@ -139,6 +219,13 @@ def _browser() -> Part:
         fix = "sudo apt install chromium chromium-driver"
         return Part("testing", "chromium", "missing", "for the report's screenshot test", fix)
     return Part("testing", "chromium", "ok", place)
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
 
 
 def _install(extra: str) -> str:

@@ -29,7 +29,7 @@ FPS = 25.0
 class RunSummary(msgspec.Struct, frozen=True):
     """What a run did; ``fps`` is of the median frame, reading and writing files excluded.
 
-    ``unreadable`` says what was wrong with each file that was left out.
+    ``unreadable`` says what was wrong with each file that was left out, or how a camera was lost.
     """
 
     frames: int

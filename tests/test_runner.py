@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
+import socket
+import struct
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from edge_seg import runner
+from edge_seg.cli.main import app
 from edge_seg.draw import overlay
 from edge_seg.errors import EdgeSegError
 from edge_seg.files import temporary_prefix
@@ -165,6 +171,48 @@ def test_ctrl_c_keeps_what_a_camera_gave(
     shown = cv2.VideoCapture(str(tmp_path / "camera-0.overlay.mp4"))
     assert shown.get(cv2.CAP_PROP_FRAME_COUNT) == 4
     assert not list(tmp_path.glob(".*"))
+
+
+@pytest.fixture
+def network_camera(frame: Frame, tmp_path: Path) -> Iterator[str]:
+    """The address of a camera that gives a few of its five frames and is gone."""
+    data = bytearray(make_video(tmp_path / "camera.avi", frame).read_bytes())
+    # An AVI file says how many frames it has, a camera does not.
+    struct.pack_into("<I", data, data.index(b"avih") + 8 + 16, 0)
+    struct.pack_into("<I", data, data.index(b"strh") + 8 + 32, 0)
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:  # the test is over
+                return
+            with connection:
+                connection.sendall(data[: len(data) * 2 // 3])
+
+    threading.Thread(target=serve, daemon=True).start()
+    yield f"tcp://127.0.0.1:{server.getsockname()[1]}"
+    server.close()
+
+
+def test_a_lost_camera_keeps_what_it_gave_and_ends_in_one_line(
+    tiny_bundle: Path, network_camera: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    result = CliRunner().invoke(
+        app, ["run", str(tiny_bundle), network_camera, "-o", str(out), "--json", "--threads", "1"]
+    )
+    shown = json.loads(result.stdout)
+    assert 1 <= shown["frames"] < 5
+    (line,) = shown["unreadable"]
+    assert line.startswith(f"stream was lost after {shown['frames']} frames")
+    error = result.exception
+    assert isinstance(error, EdgeSegError) and error.exit_code == 2 and str(error) == line
+    assert len(list(out.glob("stream-*.png"))) == shown["frames"]
+    video = cv2.VideoCapture(str(out / "stream.overlay.mp4"))
+    assert video.get(cv2.CAP_PROP_FRAME_COUNT) == shown["frames"]
+    assert not list(out.glob(".*"))
 
 
 def test_only_recent_timings_are_kept(

@@ -109,12 +109,60 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
         return ", ".join(f"{name} {choice}" for name, choice in sorted(self.options.items()))
 
 
+class DeviceState(msgspec.Struct, frozen=True, kw_only=True):
+    """How a device fared at one moment: clock of its fastest core, heat, what slows it down.
+
+    ``throttled`` holds words of `edge_seg.device.THROTTLING`, none where nothing does; what the
+    device does not tell is ``None``.
+    """
+
+    clock_mhz: float | None = None
+    temperature_c: float | None = None
+    throttled: list[str] | None = None
+
+
 class Latency(msgspec.Struct, frozen=True):
-    """How long each stage takes on a device: ``stages["total"]["p50"]``, milliseconds."""
+    """How long frames took on a device: ``stages["total"]["p50"]``, milliseconds.
+
+    ``samples_ms`` are the totals of some hundred frames in order of time, to draw from: evenly
+    spaced where more were timed. ``threads`` is what the engine was allowed, ``None`` its own
+    choice. ``before`` is the device at rest, ``after`` at the end of the work; ``warnings`` say
+    what slowed it in between. What the device does not tell is ``None`` or empty.
+    """
 
     device: str
     frames: Count
     stages: dict[str, dict[str, float]]
+    samples_ms: list[float] = []
+    runtime: str = ""
+    runtime_version: str = ""
+    threads: int | None = None
+    machine: Machine | None = None
+    memory_bytes: Count | None = None
+    governor: str | None = None
+    max_clock_mhz: float | None = None
+    before: DeviceState = DeviceState()
+    after: DeviceState = DeviceState()
+    peak_rss_bytes: Count | None = None
+    frame_set: str | None = None
+    warnings: list[str] = []
+
+
+class Proof(msgspec.Struct, frozen=True):
+    """The bundle's golden frames, run on the target's own runtime and an emulated processor.
+
+    ``identical`` counts the frames whose mask is the packed one to the pixel;
+    ``agreement_min`` is the worst frame's equal pixels in percent.
+    """
+
+    processor: str
+    emulator: str
+    runtime: str
+    runtime_version: str
+    frames: Count
+    identical: Count
+    agreement_min: Percent
+    passed: bool
 
 
 class Machine(msgspec.Struct, frozen=True):
@@ -167,6 +215,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     candidates: list[Candidate] = []
     winner: str | None = None
     latencies: list[Latency] = []
+    proven: list[Proof] = []
     versions: dict[str, str] = {}
     machine: Machine | None = None
     members: dict[str, Member] = {}

@@ -22,17 +22,36 @@ def command(
     trust: Annotated[
         bool, typer.Option("--trust", help="Run a TorchScript bundle that nobody trusted signed.")
     ] = False,
+    attach: Annotated[
+        bool, typer.Option("--attach", help="Add this device's latency to the (first) bundle.")
+    ] = False,
+    sign: Annotated[
+        Path | None, typer.Option(help="With --attach: Ed25519 private key (PEM) to sign with.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Time frame to mask, stage by stage; entrants take turns, so their ratios hold."""
+    import msgspec
+
+    from edge_seg import attach as attaching
+    from edge_seg.bundle.signature import load_private_key
     from edge_seg.cli import console
     from edge_seg.cli.tables import benchmark_table
-    from edge_seg.comparison import compare
+    from edge_seg.comparison import measure
+    from edge_seg.errors import EdgeSegError
     from edge_seg.frames import FrameSet
 
-    benchmark = compare(
-        bundle, vs or [], FrameSet.open(source), frames, threads, trust, console.track
-    )
+    if sign and not attach:
+        raise EdgeSegError("--sign signs what --attach writes: give both, or `pack --sign`")
+    key = load_private_key(sign) if sign else None
+    if attach:
+        attaching.require_attachable(bundle, key)
+    frame_set = FrameSet.open(source)
+    measured = measure(bundle, vs or [], frame_set, frames, threads, trust, console.track)
+    benchmark = measured.benchmark
+    if attach:
+        attaching.attach(bundle, measured, threads, key)
+        benchmark = msgspec.structs.replace(benchmark, attached=str(bundle))
     if json:
         console.print_json(benchmark)
     else:

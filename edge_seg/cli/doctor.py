@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.table import Table
 
     from edge_seg.doctor import Diagnosis
@@ -36,13 +38,31 @@ def _facts(diagnosis: Diagnosis) -> Table:
     table.columns[1].overflow = "fold"
     table.add_row("edge-seg", f"{diagnosis.edge_seg}, Python {diagnosis.python}")
     table.add_row("system", diagnosis.platform)
+    if diagnosis.device.model:
+        table.add_row("device", diagnosis.device.model)
     table.add_row("processor", f"{machine.cpu}, {machine.cores} cores")
+    for title, value in _condition(diagnosis):
+        table.add_row(title, value)
     table.add_row("instructions", ", ".join(machine.isa) or "none that int8 kernels use")
     gigabytes = (diagnosis.memory_bytes / 1e9, diagnosis.memory_free_bytes / 1e9)
     table.add_row("memory", f"{gigabytes[0]:.1f} GB, {gigabytes[1]:.1f} GB free")
     table.add_row("trusted keys", f"{keys.files} in {keys.path}")
     table.add_row("cache", f"{cache.files} files, {cache.size_bytes / 1e6:.1f} MB in {cache.path}")
     return table
+
+
+def _condition(diagnosis: Diagnosis) -> Iterator[tuple[str, str]]:
+    """Yield how the device fares, as far as it tells."""
+    device, state = diagnosis.device, diagnosis.device_state
+    clocks = (state.clock_mhz, device.max_clock_mhz)
+    words = " of ".join(f"{clock:.0f}" for clock in clocks if clock is not None)
+    if words:
+        governor = f", governor {device.governor}" if device.governor else ""
+        yield "clock", f"{words} MHz{governor}"
+    if state.temperature_c is not None:
+        yield "temperature", f"{state.temperature_c:.1f} °C"
+    if state.throttled is not None:
+        yield "throttling", ", ".join(state.throttled) or "none reported"
 
 
 def _parts(diagnosis: Diagnosis) -> Table:

@@ -16,7 +16,8 @@ def command(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="SOURCE", help="Image, folder, video, frame set, or camera (0, camera:0)."
+            metavar="SOURCE",
+            help="Image, folder, video, frame set, or camera (0, camera:0, camera:pi).",
         ),
     ],
     out: Annotated[
@@ -48,6 +49,8 @@ def command(
         console.print_json(summary)
     else:
         _tell(summary, out)
+    if summary.unreadable and frames.is_stream:
+        raise EdgeSegError("; ".join(summary.unreadable))
     if summary.unreadable:
         raise EdgeSegError(
             f"{len(summary.unreadable)} of {frames.count} files could not be read, "

@@ -55,7 +55,8 @@ def evaluation_table(evaluation: Evaluation) -> Table:
 
 def benchmark_table(benchmark: Benchmark) -> Table:
     """Return the latencies: a row an entrant."""
-    table = Table(title=f"latency on {benchmark.machine.cpu}", title_justify="left")
+    device = benchmark.device.model or benchmark.machine.cpu
+    table = Table(title=f"latency on {device}", title_justify="left", caption_justify="left")
     table.add_column("entrant")
     for name in ("pre", "inference", "post", "total p50", "p90", "p99", "fps", "peak MB", "ratio"):
         table.add_column(name, justify="right")
@@ -74,6 +75,10 @@ def benchmark_table(benchmark: Benchmark) -> Table:
             figure(row.peak_rss_bytes / 1e6, 0),
             figure(benchmark.ratios[row.name]),
         )
+    notes = [Text(f"warning: {line}", style="yellow") for line in benchmark.warnings]
+    if benchmark.attached:
+        notes.append(Text(f"attached to {benchmark.attached}", style="green"))
+    table.caption = Text("\n").join(notes) if notes else None
     return table
 
 

@@ -1,6 +1,6 @@
 """Anything with frames in it: an image, a folder, a frame set, a video, a camera.
 
-source = open_source("drive.mp4")       # or road.jpg, photos/, lane-mini, 0, camera:1
+source = open_source("drive.mp4")       # or road.jpg, photos/, lane-mini, 0, camera:1, camera:pi
 for name, frame in source:              # name to save results under, (H, W, 3) uint8 BGR
     ...
 source.count                            # how many there will be, None for a camera
@@ -25,7 +25,7 @@ from edge_seg.frames.images import SUFFIXES, quiet_opencv, read_image
 from edge_seg.frames.manifest import MANIFEST
 from edge_seg.preprocess import Frame
 
-_CAMERA = re.compile(r"(?:camera:)?(\d{1,3})")
+_CAMERA = re.compile(r"(?:camera:)(.*)|(\d{1,3})")
 _PROBE_BYTES = 1024
 
 
@@ -41,7 +41,8 @@ class Source(Protocol):
     fps: float | None
     """Frames per second of a stream that says so."""
     unreadable: list[str]
-    """What was wrong with each file that the last iteration left out; it holds up no other."""
+    """What was wrong with each file that the last iteration left out; it holds up no other. Or
+    how a camera was lost."""
 
     def __iter__(self) -> Iterator[tuple[str, Frame]]:
         """Yield (name, frame); a name occurs once, and is fit for a file name."""
@@ -97,7 +98,7 @@ class FrameSetSource:
 
 
 class VideoSource:
-    """A video file, a stream's address, or a camera by its number.
+    """A video file.
 
     Raises `EdgeSegError` where it cannot be opened or gives no frame. A file that ends
     before its claimed count just ends.
@@ -112,47 +113,61 @@ class VideoSource:
         capture = self._open()
         fps, count = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
         with quiet_opencv():
-            first, _ = capture.read()
+            first = self._read(capture)
         capture.release()
-        if not first:
-            raise EdgeSegError(f"{address} gives no frame: it is truncated or of an unknown kind")
+        if first is None:
+            raise self._silent()
         self.fps: float | None = fps if 0 < fps < 1000 else None
-        known = isinstance(address, str) and 0 < count < 1e9
-        self.count: int | None = int(count) if known else None
+        self.count: int | None = int(count) if 0 < count < 1e9 else None
 
     def __iter__(self) -> Iterator[tuple[str, Frame]]:
+        self.unreadable = []
         capture = self._open()
         try:
             index = 0
-            while True:
-                done, frame = capture.read()
-                if not done:
-                    return
-                yield f"{self.name}-{index:06d}", np.asarray(frame, np.uint8)
+            while (frame := self._read(capture)) is not None:
+                yield f"{self.name}-{index:06d}", frame
                 index += 1
+            self._ended(index)
         finally:
             capture.release()
 
     def _open(self) -> cv2.VideoCapture:
         with quiet_opencv():
-            capture = cv2.VideoCapture(self._address)
-        if capture.isOpened():
-            return capture
-        if isinstance(self._address, int):
-            raise EdgeSegError(
-                f"cannot open camera {self._address}: is it plugged in, free, "
-                f"and may you read /dev/video{self._address}?"
-            )
-        raise EdgeSegError(
+            capture = self._capture()
+        if not capture.isOpened():
+            raise self._refused()
+        return capture
+
+    # What a camera (`edge_seg.frames.cameras`) does in another way:
+
+    def _capture(self) -> cv2.VideoCapture:
+        return cv2.VideoCapture(self._address)
+
+    def _read(self, capture: cv2.VideoCapture) -> Frame | None:
+        done, frame = capture.read()
+        return np.asarray(frame, np.uint8) if done else None
+
+    def _ended(self, count: int) -> None:
+        """Take note that there is no frame after ``count``."""
+
+    def _refused(self) -> EdgeSegError:
+        return EdgeSegError(
             f"cannot open {self._address} as a video: it is damaged, truncated or no video"
+        )
+
+    def _silent(self) -> EdgeSegError:
+        return EdgeSegError(
+            f"{self._address} gives no frame: it is truncated or of an unknown kind"
         )
 
 
 def open_source(text: str | Path) -> Source:
     """Open what ``text`` names: a file or folder, a frame set, a stream's URL, or a camera.
 
-    A camera is "0" or "camera:0". A folder gives its images in natural order (2 before 10)
-    and leaves other files out. Raises `EdgeSegError` where there is nothing of that name.
+    A camera is "0", "camera:0" or "camera:pi". A folder gives its images in natural order (2
+    before 10) and leaves other files out. Raises `EdgeSegError` where there is nothing of that
+    name.
     """
     text = str(text)
     path = Path(text)
@@ -160,10 +175,11 @@ def open_source(text: str | Path) -> Source:
         return _folder(path)
     if path.exists():
         return _file(path)
-    if camera := _CAMERA.fullmatch(text):
-        return VideoSource(f"camera-{camera[1]}", int(camera[1]))
-    if "://" in text:
-        return VideoSource("stream", text)
+    camera = _CAMERA.fullmatch(text)
+    if camera or "://" in text:
+        from edge_seg.frames.cameras import CameraSource, open_camera
+
+        return open_camera(camera[1] or camera[2] or "") if camera else CameraSource("stream", text)
     if text in shipped_names():
         return FrameSetSource(FrameSet.open(text))
     raise EdgeSegError(_missing(path))

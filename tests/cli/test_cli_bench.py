@@ -8,7 +8,12 @@ from pathlib import Path
 
 import pytest
 from command_line import edge_seg, refusal
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from edge_seg import device
+from edge_seg.bundle.archive import open_bundle
+from edge_seg.bundle.manifest import DeviceState
 from edge_seg.frames import FrameSet
 
 QUICK = ("--frames", 10, "--threads", 1)
@@ -36,6 +41,10 @@ def test_json_has_the_documented_fields(
     assert shown["stages"] == first["stages"] and shown["fps"] == first["fps"]
     ratio = second["stages"]["total"]["p50_ms"] / first["stages"]["total"]["p50_ms"]
     assert shown["ratios"] == pytest.approx({"tiny.edgeseg": 1.0, "other.edgeseg": ratio})
+    assert set(shown["device"]) == {"model", "memory_bytes", "governor", "max_clock_mhz"}
+    for moment in ("before", "after"):
+        assert set(shown[moment]) == {"clock_mhz", "temperature_c", "throttled"}
+    assert shown["attached"] is None and isinstance(shown["warnings"], list)
 
 
 def test_an_engine_that_reads_the_same_file(tiny_bundle: Path, few_frames: FrameSet) -> None:
@@ -65,3 +74,61 @@ def test_an_engine_that_cannot_load_the_file_says_so(
     broken = write_bundle(tmp_path / "broken.edgeseg", opened.manifest, members).path
     said = refusal("bench", broken, "--set", few_frames.path, *QUICK)
     assert "ONNX Runtime refuses the model" in said
+
+
+@pytest.fixture
+def copy(tiny_bundle: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(tiny_bundle, tmp_path / "copy.edgeseg"))
+
+
+def test_attach_adds_the_latency_of_the_first_bundle(
+    tiny_bundle: Path, copy: Path, few_frames: FrameSet
+) -> None:
+    bench = ("bench", copy, "--vs", tiny_bundle, "--set", few_frames.path, *QUICK, "--attach")
+    before = tiny_bundle.read_bytes()
+    shown = json.loads(edge_seg(*bench, "--json"))
+    assert shown["attached"] == str(copy)
+    (latency,) = open_bundle(copy).manifest.latencies
+    total = shown["entries"][0]["stages"]["total"]
+    assert latency.stages["total"]["p50"] == pytest.approx(total["p50_ms"], abs=0.001)
+    assert (latency.frames, latency.threads, latency.runtime) == (10, 1, "onnxruntime")
+    assert f"attached to {copy}" in edge_seg(*bench).replace("\n", "")
+    assert len(open_bundle(copy).manifest.latencies) == 1  # it took the earlier one's place
+    assert tiny_bundle.read_bytes() == before
+
+
+def test_attaching_to_a_signed_bundle_takes_a_key(
+    copy: Path, few_frames: FrameSet, tmp_path: Path
+) -> None:
+    bench = ("bench", copy, "--set", few_frames.path, *QUICK)
+    key = tmp_path / "key.pem"
+    form = (Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    key.write_bytes(Ed25519PrivateKey.generate().private_bytes(*form))
+    assert "--sign signs what --attach writes" in refusal(*bench, "--sign", key)
+    edge_seg(*bench, "--attach", "--sign", key)
+    assert open_bundle(copy).signature
+    signed = copy.read_bytes()
+    assert "sign it anew with --sign KEY" in refusal(*bench, "--attach")
+    assert "no.pem" in refusal(*bench, "--attach", "--sign", tmp_path / "no.pem")
+    assert copy.read_bytes() == signed
+
+
+def test_a_device_that_slows_down_is_warned_of(
+    copy: Path, few_frames: FrameSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clocks = iter([600.0, *[1500.0] * 4, *[1000.0] * 5] * 2)
+
+    def read_state() -> DeviceState:
+        return DeviceState(clock_mhz=next(clocks), throttled=device.decode_throttled(0x4))
+
+    monkeypatch.setattr(device, "read_state", read_state)
+    monkeypatch.setattr("edge_seg.comparison.read_state", read_state)
+    bench = ("bench", copy, "--set", few_frames.path, *QUICK, "--attach")
+    shown = json.loads(edge_seg(*bench, "--json"))
+    throttling, clock = shown["warnings"]
+    assert throttling.startswith("throttling reported while frames were timed (throttled)")
+    assert clock.startswith("the clock fell from 1500 to 1000 MHz")
+    assert open_bundle(copy).manifest.latencies[0].warnings == shown["warnings"]
+    assert (shown["before"]["clock_mhz"], shown["after"]["clock_mhz"]) == (600.0, 1000.0)
+    table = edge_seg(*bench)
+    assert "warning: throttling reported" in table and "warning: the clock fell" in table
