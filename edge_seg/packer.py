@@ -91,7 +91,7 @@ def pack(request: Request, steps: Steps | None = None, cache: Cache | None = Non
     assert champion is not None
     with steps("golden frames"):
         shown = show(arena, judged, candidates)
-        manifest, members = manifest_of(request, candidates, champion, shown)
+        manifest, members = manifest_of(request, arena, candidates, champion, shown)
     if request.prove:
         with steps("proof") as step:
             manifest = prove(request.target, manifest, members, steps.track)

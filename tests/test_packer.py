@@ -60,7 +60,7 @@ def test_a_bundle_has_every_row_and_runs(tiny_bundle: Path, few_frames: FrameSet
     assert winner.size_bytes == len(opened.read(manifest.model_file))
     assert {"recipe.json", "report.html", "MODEL_CARD.md"} <= set(manifest.members)
     with Segmenter(opened, threads=1) as segmenter:
-        assert golden_check(opened, segmenter).identical == len(manifest.golden) == 3
+        assert golden_check(opened, segmenter).identical == len(manifest.golden) == 4
         assert segmenter(few_frames.image(0)).shape == few_frames.image(0).shape[:2]
 
 
@@ -246,7 +246,9 @@ def test_what_would_fail_later_is_refused_at_once(tiny_request: Request, tmp_pat
     refused = {
         r"unknown method 'pqt': did you mean 'ptq'\?": {"method": "pqt"},
         r"does not compete on tiny: did you mean 'onnxruntime'\?": {"engines": ("onxruntime",)},
-        "torch only competes as a float baseline": {"engines": ("torch",), "target": many},
+        "only float baselines would compete": {"engines": ("torch",), "target": many},
+        r"unknown precision 'int4': did you mean 'int8'\?": {"precisions": ("int4",)},
+        "there is no proof for target tiny": {"prove": True},
         "has frames without masks": {"evaluation": without_masks(tmp_path / "bare")},
         "labels sky, ground, but the model": {"evaluation": labelled_otherwise(tmp_path / "other")},
         "is a part of a frame set": {"evaluation": tiny_request.evaluation.take(range(2))},

@@ -148,11 +148,13 @@ class Latency(msgspec.Struct, frozen=True):
     warnings: list[str] = []
 
 
-class Proof(msgspec.Struct, frozen=True):
+class Proof(msgspec.Struct, frozen=True, kw_only=True):
     """The bundle's golden frames, run on the target's own runtime and an emulated processor.
 
-    ``identical`` counts the frames whose mask is the packed one to the pixel;
-    ``agreement_min`` is the worst frame's equal pixels in percent.
+    ``frames`` of them have the network's size: their masks are the kernels' alone. ``identical``
+    counts those that are the packed ones to the pixel, ``agreement_min`` is the worst one's equal
+    pixels in percent; ``camera_agreement_min`` is that of the frames of a camera's size, which
+    the device resizes itself.
     """
 
     processor: str
@@ -162,6 +164,7 @@ class Proof(msgspec.Struct, frozen=True):
     frames: Count
     identical: Count
     agreement_min: Percent
+    camera_agreement_min: Percent | None = None
     passed: bool
 
 

@@ -73,8 +73,9 @@ def _facts(bundle: Bundle) -> Table:
         rows["machine"] = f"{manifest.machine.cpu}, {manifest.machine.cores} cores"
     for proof in manifest.proven:
         rows[f"proven on {proof.processor}"] = (
-            f"{proof.identical} of {proof.frames} golden masks identical, worst "
-            f"{proof.agreement_min:.2f} % ({proof.emulator}, {proof.runtime} "
+            f"{proof.identical} of {proof.frames} masks identical, worst "
+            f"{proof.agreement_min:.2f} % of pixels, with its own resize "
+            f"{figure(proof.camera_agreement_min)} % ({proof.emulator}, {proof.runtime} "
             f"{proof.runtime_version})"
         )
     for latency in manifest.latencies:

@@ -17,7 +17,8 @@ def command(
 
     targets = installed()
     if json:
-        console.print_json([asdict(target) for target in targets])
+        rows = [{**asdict(target), "prove": target.prove is not None} for target in targets]
+        console.print_json(rows)
         return
     from rich import box
     from rich.table import Table

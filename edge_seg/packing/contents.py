@@ -12,14 +12,16 @@ import msgspec
 import numpy as np
 
 import edge_seg
-from edge_seg.bundle.golden import make_golden
+from edge_seg.bundle.golden import NETWORK, make_golden
 from edge_seg.bundle.manifest import (
     Candidate,
     EngineRef,
     FrameSetRef,
+    GoldenFrame,
     Manifest,
     ModelSource,
 )
+from edge_seg.figures import figure
 from edge_seg.frames import FrameSet
 from edge_seg.machine import this_machine
 from edge_seg.packing.model_card import model_card
@@ -30,6 +32,7 @@ from edge_seg.quantize.recipe import encode
 from edge_seg.quantize.sensitivity import LayerNoise, simulate
 from edge_seg.report.page import write_report
 from edge_seg.report.record import LayerRow, RangeRow, ReportData, Sample, SetInfo
+from edge_seg.segmenter import Pipeline
 from edge_seg.steps import Steps
 
 if TYPE_CHECKING:
@@ -38,7 +41,7 @@ if TYPE_CHECKING:
 
 SHOWN = 4
 """Evaluation frames in the report; the first of them are the golden frames too."""
-GOLDEN = 3
+GOLDEN = 2
 TOOLS = (
     "torch",
     "transformers",
@@ -74,13 +77,34 @@ def show(arena: Arena, judged: Sequence[Judged], candidates: Sequence[Candidate]
     return Shown(indices, ran, {c.label: arena.masks(c, indices) for c in ran})
 
 
+def golden_of(
+    arena: Arena, champion: Contestant, shown: Shown
+) -> tuple[list[GoldenFrame], dict[str, bytes]]:
+    """Return the first of the shown frames as golden ones, in the camera's and the network's size.
+
+    The masks of the latter are made in this process, which is how a bundle will be run.
+    """
+    spec = arena.source.model.input
+    images = [arena.evaluation.image(index) for index in shown.indices[:GOLDEN]]
+    tests, members = make_golden(images, shown.masks[champion.label][:GOLDEN])
+    small = [resize(image, spec) for image in images]
+    pipeline = Pipeline(champion.engine.open(champion.model, spec, champion.options, arena.threads))
+    masks = [pipeline(image) for image in small]
+    pipeline.close()
+    more_tests, more_members = make_golden(small, masks, folder=NETWORK)
+    return tests + more_tests, members | more_members
+
+
 def manifest_of(
-    request: Request, candidates: list[Candidate], champion: Contestant, shown: Shown
+    request: Request,
+    arena: Arena,
+    candidates: list[Candidate],
+    champion: Contestant,
+    shown: Shown,
 ) -> tuple[Manifest, dict[str, bytes]]:
     """Return the manifest, and the members that it names: model and golden frames."""
     held = any(c.status == "winner" for c in candidates)
-    images = [request.evaluation.image(index) for index in shown.indices[:GOLDEN]]
-    golden, members = make_golden(images, shown.masks[champion.label][:GOLDEN])
+    golden, members = golden_of(arena, champion, shown)
     model_file = f"model.{champion.engine.suffix}"
     manifest = Manifest(
         name=f"{request.model.name}-{request.target.name}",
@@ -210,8 +234,9 @@ def _notes(manifest: Manifest, agreement: dict[str, float]) -> list[str]:
         )
     notes += [
         f"proven on an emulated {proof.processor} ({proof.emulator}, {proof.runtime} "
-        f"{proof.runtime_version}): {proof.identical} of {proof.frames} golden masks identical, "
-        f"the worst agrees on {proof.agreement_min:.2f} % of pixels"
+        f"{proof.runtime_version}): {proof.identical} of {proof.frames} masks of the network's "
+        f"size identical, the worst agrees on {proof.agreement_min:.2f} % of pixels; with the "
+        f"device's own resize {figure(proof.camera_agreement_min)} %"
         for proof in manifest.proven
     ]
     return notes

@@ -175,4 +175,4 @@ def test_what_pack_signs_with_a_key_verify_calls_valid_with_its_public_half(
     verdict = json.loads(edge_seg("verify", out, "--key", public, "--json"))
     assert verdict["signature"]["state"] == "valid"
     assert verdict["ok"] is True and verdict["faults"] == []
-    assert verdict["golden"]["identical"] == verdict["golden"]["frames"] == 3
+    assert verdict["golden"]["identical"] == verdict["golden"]["frames"] == 4
