@@ -35,7 +35,7 @@ def test_a_missing_runtime_names_the_extra_that_brings_it() -> None:
 
 def test_only_the_torch_engines_unpickle() -> None:
     unpickling = {name for name in engines.names() if engines.find(name).unpickles}
-    assert unpickling == {"torch", "fbgemm"}
+    assert unpickling == {"torch", "fbgemm", "qnnpack"}
 
 
 def test_finding_an_engine_imports_no_runtime() -> None:

@@ -26,7 +26,7 @@ Open = Callable[..., Session]
 
 WAYS = [
     (name, precision, options)
-    for name in ("torch", "fbgemm", "litert", "onnxruntime", "openvino")
+    for name in ("torch", "fbgemm", "qnnpack", "litert", "onnxruntime", "openvino")
     for precision, variants in engines.find(name).variants.items()
     if precision in ("int8", "float32")
     for options in variants
@@ -101,7 +101,7 @@ def test_ids_are_those_of_the_graph(
 ) -> None:
     spec = source.model.input
     small = [resize(picture, spec) for picture in pictures]
-    written = source.graph if name == "fbgemm" else literal(source, precision)
+    written = source.graph if name in ("fbgemm", "qnnpack") else literal(source, precision)
     logits = simulate(written, small)
     session = open_way(name, precision, options)
     for picture, scores in zip(pictures, logits, strict=True):
@@ -238,7 +238,7 @@ def test_an_exported_program_runs_on_every_engine_and_fbgemm_says_why_it_cannot(
     brought = Source(model, graph, recipe, source.frames)
     wanted = None
     for name, precision, options in WAYS:
-        if name == "fbgemm":
+        if name in ("fbgemm", "qnnpack"):
             with pytest.raises(CannotLowerError, match="FX found no layer to quantize"):
                 engines.find(name).lowering()(brought, precision, options)
             continue

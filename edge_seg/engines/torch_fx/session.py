@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 
 import numpy as np
 import torch
@@ -11,14 +12,24 @@ from edge_seg.engines.session import Options
 from edge_seg.errors import EdgeSegError, in_one_line
 from edge_seg.preprocess import Frame, InputSpec, Mask, resize
 
+# Where tensors of different grids are concatenated, the first one's counts; FX makes that one
+# reach over all of them, which torch cannot know.
+warnings.filterwarnings("ignore", "All inputs of this cat operator must share")
+
 
 class TorchSession:
-    """A `edge_seg.engines.session.Session` on PyTorch's CPU kernels."""
+    """A `edge_seg.engines.session.Session` on PyTorch's CPU kernels.
 
-    def __init__(self, model: bytes, spec: InputSpec, threads: int | None) -> None:
+    ``kernels`` names the quantized ones: they hold the weights in their own layout.
+    """
+
+    def __init__(
+        self, model: bytes, spec: InputSpec, threads: int | None, kernels: str = "fbgemm"
+    ) -> None:
         if threads:
             torch.set_num_threads(threads)
-        torch.backends.quantized.engine = "fbgemm"
+        self._kernels = kernels
+        self._choose_kernels()
         try:
             self._module = torch.jit.load(io.BytesIO(model), map_location="cpu")
         except RuntimeError as error:
@@ -34,6 +45,7 @@ class TorchSession:
 
     def infer(self) -> None:
         """Run the archive."""
+        self._choose_kernels()  # one setting for the process, and another session may be open
         with torch.inference_mode():
             self._ids = self._module(self._input)[0].numpy()
 
@@ -44,6 +56,16 @@ class TorchSession:
     def close(self) -> None:
         """Drop the module."""
         del self._module
+
+    def _choose_kernels(self) -> None:
+        try:
+            torch.backends.quantized.engine = self._kernels
+        except RuntimeError as error:
+            known = ", ".join(torch.backends.quantized.supported_engines)
+            raise EdgeSegError(
+                f"this PyTorch has no {self._kernels} kernels, only {known}: "
+                "install a CPU build from pypi.org"
+            ) from error
 
 
 def open_session(
