@@ -11,6 +11,9 @@ BIN := $(VENV)/bin
 OUT ?= out
 SOURCE ?=
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
+# The proof takes the Pi's Python from Debian's arm64 packages.
+PROVE := $(if $(and $(shell command -v qemu-aarch64-static),$(shell command -v apt-get)),--prove)
+comma := ,
 INPUTS := setup.cfg setup.py pyproject.toml constraints.txt .ci/install_torch.py
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
@@ -20,13 +23,14 @@ help:  ## this list
 	@echo "usage: make TARGET"
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1 /p' $(MAKEFILE_LIST) | awk '{ printf "  make %-10s", $$2; $$1 = $$2 = ""; print }'
 
-demo: $(OUT)/lane.edgeseg  ## pack lane-unet for this machine, run it [SOURCE=photo or video], write a report
+demo: $(OUT)/lane.edgeseg $(OUT)/lane-pi.edgeseg  ## pack lane-unet for this machine and a Raspberry Pi, run it [SOURCE=photo or video], write a report
 	$(BIN)/edge-seg run $(OUT)/lane.edgeseg lane-test --trust -o $(OUT)/masks
 	@$(BIN)/edge-seg inspect $(OUT)/lane.edgeseg --report $(OUT)/report.html
 	@echo
 	@echo "the bundle            $(OUT)/lane.edgeseg"
 	@echo "its report            $(OUT)/report.html   (open it in a browser)"
 	@echo "the tournament        $(OUT)/pack.json"
+	@echo "for a Raspberry Pi    $(OUT)/lane-pi.edgeseg$(if $(PROVE),, (not proven: sudo apt install qemu-user-static))"
 	@echo "masks, shipped frames $(OUT)/masks"
 ifneq ($(SOURCE),)
 	@echo "masks, your frames    $(OUT)/source"
@@ -39,6 +43,10 @@ $(OUT)/lane.edgeseg: $(VENV)/.pack edge_seg/models/weights/lane-unet.safetensors
 	@mkdir -p $(OUT)
 	@echo "== packing: every engine is measured, about 3 minutes on 2 free cores"
 	$(BIN)/edge-seg pack --target x86 -o $@ --json $(OUT)/pack.json
+
+$(OUT)/lane-pi.edgeseg: $(OUT)/lane.edgeseg
+	@echo "== packing for a Raspberry Pi$(if $(PROVE),$(comma) proven on its emulated processors): about 3 minutes"
+	$(BIN)/edge-seg pack --target raspberry-pi $(PROVE) -o $@ --json $(OUT)/pack-pi.json
 
 setup: $(VENV)/.dev  ## install everything for development into .venv (demo and test do it too)
 
