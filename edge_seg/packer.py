@@ -12,6 +12,7 @@ float, or are out. The fastest of the rest is packed, with the whole table.
 
 from __future__ import annotations
 
+import platform
 import tempfile
 from pathlib import Path
 
@@ -36,7 +37,7 @@ from edge_seg.packing.request import (
     entrants,
     record,
 )
-from edge_seg.packing.tournament import Arena
+from edge_seg.packing.tournament import FOREIGN_FRAMES, LATENCY_FRAMES, Arena
 from edge_seg.quantize import float_graph
 from edge_seg.quantize.graph import layers
 from edge_seg.steps import Steps
@@ -81,7 +82,8 @@ def pack(request: Request, steps: Steps | None = None, cache: Cache | None = Non
             judged.append(judge(arena, engine, precision, request.gate, judged, noise))
             step.detail = say(judged[-1])
     with steps("latency"):
-        candidates = timed(arena, judged)
+        here = request.target.architecture == platform.machine()
+        candidates = timed(arena, judged, LATENCY_FRAMES if here else FOREIGN_FRAMES)
     winner = choose(candidates)
     if winner is None:
         raise NothingPackedError(candidates)

@@ -12,7 +12,7 @@ from edge_seg.bundle.manifest import Candidate, Gate
 from edge_seg.errors import NoSpaceError
 from edge_seg.metrics import Evaluation
 from edge_seg.packing import rescue
-from edge_seg.packing.tournament import LATENCY_FRAMES, Arena, Contestant, reason
+from edge_seg.packing.tournament import Arena, Contestant, reason
 from edge_seg.quantize.sensitivity import LayerNoise
 
 LEVEL = 1.05
@@ -86,10 +86,10 @@ def judge(
     )
 
 
-def timed(arena: Arena, judged: Sequence[Judged]) -> list[Candidate]:
-    """Time all that ran, side by side, and return everyone's row."""
+def timed(arena: Arena, judged: Sequence[Judged], frames: int) -> list[Candidate]:
+    """Time all that ran, side by side on so many frames, and return everyone's row."""
     running = {j.label: j.contestant for j in judged if j.contestant is not None}
-    timings, failed = arena.time_all(running, LATENCY_FRAMES, arena.track)
+    timings, failed = arena.time_all(running, frames, arena.track)
     rows = []
     for entry in judged:
         row = Candidate(

@@ -38,6 +38,8 @@ VARIANT_FRAMES = 20
 """Frames that two ways of running one file are compared on; they differ by much or not at all."""
 LATENCY_FRAMES = 40
 """Frames behind a candidate's p50 and p99."""
+FOREIGN_FRAMES = 16
+"""The same where the target has another processor: the times then only order the candidates."""
 
 
 @dataclass(frozen=True)

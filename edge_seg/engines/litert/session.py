@@ -71,10 +71,12 @@ class ClassIds:
         self._ids = np.empty((height, width), np.uint8)
         self._better = np.empty((height, width), np.bool_)
         self._id = np.empty((height, width), np.uint8)
+        self._planes: Any = None
 
     def __call__(self, logits: npt.NDArray[Any]) -> Mask:
         """Return the ids in a buffer that the next call overwrites."""
-        best, *others = cv2.split(logits)
+        self._planes = cv2.split(logits, self._planes)  # into those of the last call
+        best, *others = self._planes
         self._ids[:] = 0
         for number, plane in enumerate(others, 1):
             np.greater(plane, best, out=self._better)
