@@ -95,6 +95,26 @@ def footprint(
 
 
 @app.command()
+def raspberry_pi(
+    out: Annotated[Path, typer.Option("-o", "--output")] = RESULTS / "raspberry-pi.json",
+) -> None:
+    """Pack both models for a Raspberry Pi, prove them, and time LiteRT here."""
+    from benchmarks.raspberry_pi import against_bare, prove
+
+    result = {}
+    with tempfile.TemporaryDirectory() as place:
+        for name in names():
+            bundle = Path(place) / f"{name}.edgeseg"
+            record = RESULTS / f"pack-raspberry-pi-{name}.json"
+            options = ["--target", "raspberry-pi", "--json", str(record)]
+            command = [*_pack_command(name, Path(bundle.name)), *options]
+            seconds = _seconds(command, {"XDG_CACHE_HOME": str(Path(place) / name)}, place)
+            result[name] = {"pack_cold_s": seconds, **against_bare(bundle), **prove(bundle)}
+    console.print_json(data=result)
+    _keep(out, {"models": result})
+
+
+@app.command()
 def pictures(
     out: Annotated[Path, typer.Option("-o", "--output")] = Path("docs/images/masks.jpg"),
 ) -> None:
@@ -184,12 +204,14 @@ def _pack_command(model: str, bundle: Path) -> list[str]:
     return [sys.executable, "-m", "edge_seg.cli", "pack", "--model", model, "-o", str(bundle)]
 
 
-def _seconds(command: list[str], environment: dict[str, str] | None = None) -> float:
+def _seconds(
+    command: list[str], environment: dict[str, str] | None = None, folder: str | None = None
+) -> float:
     import os
 
     start = perf_counter()
     env = {**os.environ, **(environment or {})}
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=env)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=env, cwd=folder)
     return perf_counter() - start
 
 

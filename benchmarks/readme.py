@@ -27,6 +27,9 @@ def filled(readme: str, results: Path) -> str:
     made = {
         f"tournament-{UNET}": _tournament(records[f"pack-{UNET}"]),
         f"tournament-{DEEPLAB}": _tournament(records[f"pack-{DEEPLAB}"]),
+        f"raspberry-pi-{UNET}": _tournament(records[f"pack-raspberry-pi-{UNET}"]),
+        f"raspberry-pi-{DEEPLAB}": _tournament(records[f"pack-raspberry-pi-{DEEPLAB}"]),
+        "raspberry-pi": _raspberry_pi(records["raspberry-pi"]["models"]),
         "pipelines": _pipelines(records["x86-pipelines"]),
         "lane-test": _lane_test(records),
         "photographs": _photographs(records["photographs"]["models"]),
@@ -79,6 +82,28 @@ def _pipelines(record: Record) -> str:
         f"copies, mask resize) the bundle spends {unet} % of a frame for {UNET} and {deeplab} % "
         f"for DeepLab. fbgemm as PyTorch documents it scores {fbgemm} % mean IoU with {UNET}."
     )
+
+
+def _raspberry_pi(models: Record) -> str:
+    def row(title: str, value: Any) -> list[str]:
+        return [title, *(value(models[name]) for name in (UNET, DEEPLAB))]
+
+    def masks(model: Record) -> str:
+        counts = [f"{p['identical']} of {p['frames']}" for p in model["proven"]]
+        return ", ".join(counts)
+
+    def camera(model: Record) -> str:
+        return f"{figure(min(p['camera_agreement_min'] for p in model['proven']))} %"
+
+    processors = ", ".join(proof["processor"] for proof in models[UNET]["proven"])
+    rows = [
+        row(f"masks identical to this machine's, {processors}", masks),
+        row("the same with the device's own resize of a camera frame, pixels", camera),
+        row("proof, packages downloaded", lambda m: f"{figure(m['proof_s'], 0)} s"),
+        row("pack without proof, nothing cached", lambda m: f"{figure(m['pack_cold_s'], 0)} s"),
+        row("frame to mask over a bare LiteRT `invoke`", lambda m: figure(m["times_bare"])),
+    ]
+    return _table(["", UNET, DEEPLAB], rows)
 
 
 def _lane_test(records: dict[str, Record]) -> str:
