@@ -30,6 +30,7 @@ def filled(readme: str, results: Path) -> str:
         f"raspberry-pi-{UNET}": _tournament(records[f"pack-raspberry-pi-{UNET}"]),
         f"raspberry-pi-{DEEPLAB}": _tournament(records[f"pack-raspberry-pi-{DEEPLAB}"]),
         "raspberry-pi": _raspberry_pi(records["raspberry-pi"]["models"]),
+        "instructions": _instructions(records["raspberry-pi-instructions"]["reports"]),
         "pipelines": _pipelines(records["x86-pipelines"]),
         "lane-test": _lane_test(records),
         "photographs": _photographs(records["photographs"]["models"]),
@@ -104,6 +105,17 @@ def _raspberry_pi(models: Record) -> str:
         row("frame to mask over a bare LiteRT `invoke`", lambda m: figure(m["times_bare"])),
     ]
     return _table(["", UNET, DEEPLAB], rows)
+
+
+def _instructions(reports: list[Record]) -> str:
+    rows = []
+    for report in reports:
+        counts = {(c["processor"], c["file"]): c["instructions"] / 1e6 for c in report["counts"]}
+        files = list(dict.fromkeys(name for _, name in counts))  # int8, float32
+        for processor, ratio in report["ratios"].items():
+            pair = [figure(counts[processor, name], 0) for name in files]
+            rows.append([files[0].removesuffix("-int8.tflite"), processor, *pair, figure(ratio)])
+    return _table(["model", "processor", "int8, millions", "float32, millions", "ratio"], rows)
 
 
 def _lane_test(records: dict[str, Record]) -> str:

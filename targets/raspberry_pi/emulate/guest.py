@@ -41,19 +41,23 @@ def find_emulator() -> str:
     raise EdgeSegError(f"this needs {EMULATORS[0]}: sudo apt install qemu-user-static")
 
 
-def emulator_version() -> str:
+def emulator_version(emulator: Sequence[str] = ()) -> str:
     """Return what runs the guests: ``qemu-aarch64 7.2.22``."""
-    command = [find_emulator(), "--version"]
+    command = [*(emulator or [find_emulator()]), "--version"]
     said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     return " ".join(word for word in said.split()[:3] if word != "version")
 
 
 @dataclass(frozen=True)
 class Guest:
-    """A tree on an emulated processor, one of `processors.PROCESSORS`."""
+    """A tree on an emulated processor, one of `processors.PROCESSORS`.
+
+    ``emulator`` is the command of a qemu other than the one that `find_emulator` finds.
+    """
 
     tree: Tree
     processor: str
+    emulator: Sequence[str] = ()
 
     def run(
         self,
@@ -104,7 +108,8 @@ class Guest:
             (root / entry.name).symlink_to(entry)
         binary = self.tree.python / f"usr/bin/python{PYTHON}"
         python = scratch / f"python{PYTHON}"
-        emulator = shlex.join([find_emulator(), "-cpu", self.processor, "-L", str(root)])
+        qemu = self.emulator or [find_emulator()]
+        emulator = shlex.join([*qemu, "-cpu", self.processor, "-L", str(root)])
         python.write_text(f'#!/bin/sh\nexec {emulator} -0 "$0" {shlex.quote(str(binary))} "$@"\n')
         python.chmod(0o700)
         return python
