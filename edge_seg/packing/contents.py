@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 import edge_seg
-from edge_seg.bundle.golden import NETWORK, make_golden
+from edge_seg.bundle.golden import CAMERA_AGREEMENT, NETWORK, make_golden
 from edge_seg.bundle.manifest import (
     Candidate,
     EngineRef,
@@ -86,12 +86,12 @@ def golden_of(
     """
     spec = arena.source.model.input
     images = [arena.evaluation.image(index) for index in shown.indices[:GOLDEN]]
-    tests, members = make_golden(images, shown.masks[champion.label][:GOLDEN])
+    masks = shown.masks[champion.label][:GOLDEN]
+    tests, members = make_golden(images, masks, CAMERA_AGREEMENT)
     small = [resize(image, spec) for image in images]
     pipeline = Pipeline(champion.engine.open(champion.model, spec, champion.options, arena.threads))
-    masks = [pipeline(image) for image in small]
+    more_tests, more_members = make_golden(small, [pipeline(i) for i in small], folder=NETWORK)
     pipeline.close()
-    more_tests, more_members = make_golden(small, masks, folder=NETWORK)
     return tests + more_tests, members | more_members
 
 

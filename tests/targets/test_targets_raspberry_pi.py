@@ -109,7 +109,7 @@ def test_litert_is_proven_on_both_processors(
     for proof in prove(pack_for_pi(model, "litert")):
         assert proof.passed
         assert proof.identical == proof.frames == 2  # to the bit, as on the host
-        assert proof.camera_agreement_min is not None and proof.camera_agreement_min >= 99.5
+        assert proof.camera_agreement_min is not None and proof.camera_agreement_min >= 98.5
 
 
 @pytest.mark.slow
