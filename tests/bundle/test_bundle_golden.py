@@ -39,7 +39,10 @@ def with_wrong_pixels(count: int):
 def test_a_share_of_equal_pixels_decides(bundle: Bundle, wrong: int, result: GoldenResult) -> None:
     found = golden_check(bundle, with_wrong_pixels(wrong))
     assert found.agreement_min == pytest.approx(result.agreement_min)
-    assert msgspec.structs.replace(found, agreement_min=result.agreement_min) == result
+    share = pytest.approx(result.agreement_min)
+    assert found.agreement == {"golden/0.png": share, "golden/1.png": share}
+    same = {"agreement_min": result.agreement_min, "agreement": {}}
+    assert msgspec.structs.replace(found, **same) == result
 
 
 def test_the_frames_come_back_to_the_pixel(bundle: Bundle, frames: list[Frame]) -> None:
@@ -108,7 +111,8 @@ def test_verify_bundle_collects_what_is_wrong(bundle: Bundle) -> None:
     good = verify_bundle(bundle, predict=road_of)
     assert good.ok
     assert good.signature.state == "none"
-    assert good.golden == GoldenResult(2, 2, 100.0, True)
+    every = {"golden/0.png": 100.0, "golden/1.png": 100.0}
+    assert good.golden == GoldenResult(2, 2, 100.0, True, every)
     bad = verify_bundle(bundle, predict=with_wrong_pixels(100))
     assert not bad.ok
     assert "95.00 %" in bad.faults[0]
