@@ -14,14 +14,16 @@ from __future__ import annotations
 
 import platform
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
 from edge_seg.bundle.archive import write_bundle
-from edge_seg.bundle.manifest import Candidate, Proof
+from edge_seg.bundle.manifest import Candidate, Manifest, Proof
 from edge_seg.cache import Cache
 from edge_seg.engines.lowering import Source
+from edge_seg.errors import EdgeSegError, NoSpaceError
 from edge_seg.files import remove_stale, require_space
 from edge_seg.frames.check import require_calibration_set
 from edge_seg.models.model import weight_bytes
@@ -94,15 +96,15 @@ def pack(request: Request, steps: Steps | None = None, cache: Cache | None = Non
     with steps("golden frames"):
         shown = show(arena, judged, candidates)
         manifest, members = manifest_of(request, arena, candidates, champion, shown)
+    unproven = ""
     if request.prove:
         with steps("proof") as step:
-            manifest = prove(request.target, manifest, members, steps.track)
-            step.detail = ", ".join(proof.processor for proof in manifest.proven)
-    disproved = next((proof for proof in manifest.proven if not proof.passed), None)
+            manifest, unproven = _proven(request, manifest, members, steps)
+            step.detail = unproven or ", ".join(proof.processor for proof in manifest.proven)
     with steps("bundle") as step:
         members |= documents(request, arena, manifest, champion, shown, noise, steps)
         manifest = msgspec.structs.replace(manifest, recipe="recipe.json")
-        path = request.output if held and not disproved else _rejected(request.output)
+        path = request.output if held and not unproven else _rejected(request.output)
         bundle = write_bundle(path, manifest, members, request.signing_key)
         step.detail = f"{bundle.size_bytes / 1e6:.1f} MB"
     return Result(
@@ -110,19 +112,36 @@ def pack(request: Request, steps: Steps | None = None, cache: Cache | None = Non
         manifest=bundle.manifest,
         digest=bundle.digest,
         steps=steps.finished,
-        held=held and not disproved,
-        message=_disproof(path, disproved) if disproved else _verdict(path, winner, held),
+        held=held and not unproven,
+        message=f"{unproven}; kept as {path}" if unproven else _verdict(path, winner, held),
     )
+
+
+def _proven(
+    request: Request, manifest: Manifest, members: Mapping[str, bytes], steps: Steps
+) -> tuple[Manifest, str]:
+    """Return the manifest with its proofs, and why the bundle is not proven, if it is not.
+
+    A proof that could not be made is no reason to lose what was packed.
+    """
+    try:
+        manifest = prove(request.target, manifest, members, steps.track)
+    except NoSpaceError:
+        raise
+    except EdgeSegError as error:
+        return manifest, f"there is no proof: {error}"
+    failed = next((proof for proof in manifest.proven if not proof.passed), None)
+    return manifest, _disproof(failed) if failed else ""
 
 
 def _crown(candidate: Candidate) -> Candidate:
     return msgspec.structs.replace(candidate, status="winner")
 
 
-def _disproof(path: Path, proof: Proof) -> str:
+def _disproof(proof: Proof) -> str:
     return (
         f"on an emulated {proof.processor} only {proof.agreement_min:.2f} % of a golden frame's "
-        f"pixels are as packed; kept as {path}: pack with another --engine, and report it"
+        "pixels are as packed: pack with another --engine, and report it"
     )
 
 

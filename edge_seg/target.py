@@ -33,7 +33,8 @@ class Target:
     ``architecture`` is `platform.machine()` of the device; ``engines`` compete there, each in
     the precisions it has: int8 to be packed, float32 as a baseline; ``extra`` installs what a
     device of this kind needs. ``prove``, where there is one, runs a packed bundle's golden frames
-    on that device's own runtime without the device, and raises `EdgeSegError` where it cannot.
+    on that device's own runtime without the device, and raises `EdgeSegError` where it cannot;
+    ``require_prover`` raises the same, as far as it is known before there is a bundle.
     """
 
     name: str
@@ -43,15 +44,17 @@ class Target:
     extra: str
     aliases: tuple[str, ...] = ()
     prove: Prove | None = None
+    require_prover: Callable[[], None] = lambda: None
 
 
 def find(name: str) -> Target:
     """Return the target of that name or alias; raises `EdgeSegError` with the closest one."""
     targets = {target.name: target for target in installed()}
-    by_any_name = {alias: t for t in targets.values() for alias in (t.name, *t.aliases)}
-    if name not in by_any_name:
-        raise EdgeSegError(f"unknown target '{name}': {closest(name, by_any_name)}")
-    return by_any_name[name]
+    by_any_name = {a.replace("_", "-"): t for t in targets.values() for a in (t.name, *t.aliases)}
+    plain = name.lower().replace("_", "-").replace(" ", "-")
+    if plain not in by_any_name:
+        raise EdgeSegError(f"unknown target '{name}': {closest(plain, by_any_name)}")
+    return by_any_name[plain]
 
 
 def installed() -> list[Target]:

@@ -24,7 +24,12 @@ def test_every_engine_that_a_target_names_exists() -> None:
             assert engines.find(name).name == name
 
 
-@pytest.mark.parametrize(("wrong", "right"), [("x68", "x86"), ("X86", "x86"), ("x86-64", "x86_64")])
+@pytest.mark.parametrize("name", ["X86", "x86-64", "X86_64", "PC"])
+def test_case_and_dashes_do_not_matter(name: str) -> None:
+    assert find(name).name == "x86"
+
+
+@pytest.mark.parametrize(("wrong", "right"), [("x68", "x86"), ("rasperry-pi", "raspberry-pi")])
 def test_an_unknown_target_gets_the_closest_name(wrong: str, right: str) -> None:
     with pytest.raises(EdgeSegError, match=f"unknown target '{wrong}': did you mean '{right}'"):
         find(wrong)

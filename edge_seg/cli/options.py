@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 def parse_names(text: str) -> tuple[str, ...]:
     """Return the names in ``litert, qnnpack``; none for ``auto``."""
-    return () if text == "auto" else tuple(text.replace(" ", "").split(","))
+    names = tuple(name for name in text.replace(" ", "").split(",") if name)
+    return () if names == ("auto",) else names
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -93,6 +93,8 @@ def check(request: Request) -> None:
             f"there is no proof for target {request.target.name}: leave --prove out, and run "
             "edge-seg verify on the device"
         )
+    if request.prove:
+        request.target.require_prover()
     if not (math.isfinite(request.gate.max_drop) and math.isfinite(request.gate.max_class_drop)):
         raise EdgeSegError("the gate's drops are points, such as 0.5, not infinite and not NaN")
     if not request.evaluation.has_masks:

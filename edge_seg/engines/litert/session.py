@@ -32,12 +32,14 @@ class LiteRtSession:
                     model_content=model, num_threads=threads or _cores()
                 )
                 self._interpreter.allocate_tensors()
+                source, logits = _ends(self._interpreter, spec)
+                self._table = _pixel_table(source)
+                # A damaged file may load and still not run: better now than in mid-drive.
+                self._interpreter.invoke()
         except (ValueError, RuntimeError, MemoryError) as error:
             raise EdgeSegError(_refusal(interpreter, error)) from error
-        source, logits = _ends(self._interpreter, spec)
         self._input = self._interpreter.tensor(source["index"])
         self._logits = self._interpreter.tensor(logits["index"])
-        self._table = _pixel_table(source)
         self._spec = spec
         self._frame = np.empty((spec.height, spec.width, 3), np.uint8)
         self._ids = ClassIds(spec.height, spec.width)

@@ -11,6 +11,7 @@ import torch
 from edge_seg.engines.session import Options
 from edge_seg.errors import EdgeSegError, in_one_line
 from edge_seg.preprocess import Frame, InputSpec, Mask, resize
+from edge_seg.quiet import quiet
 
 # Where tensors of different grids are concatenated, the first one's counts; FX makes that one
 # reach over all of them, which torch cannot know.
@@ -30,8 +31,11 @@ class TorchSession:
             torch.set_num_threads(threads)
         self._kernels = kernels
         self._choose_kernels()
+        frame = torch.zeros(1, spec.height, spec.width, 3, dtype=torch.uint8)
         try:
-            self._module = torch.jit.load(io.BytesIO(model), map_location="cpu")
+            with quiet(), torch.inference_mode():
+                self._module = torch.jit.load(io.BytesIO(model), map_location="cpu")
+                self._module(frame)  # the first run warns of what is deprecated
         except RuntimeError as error:
             raise EdgeSegError(f"PyTorch cannot read the model: {in_one_line(error)}") from error
         self._spec = spec

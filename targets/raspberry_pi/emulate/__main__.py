@@ -22,6 +22,8 @@ def main() -> int:
     try:
         processors = chosen.processor or PROCESSORS
         proofs = prove(chosen.bundle, console.track, processors, chosen.runtime)
+    except KeyboardInterrupt:
+        return 130
     except EdgeSegError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

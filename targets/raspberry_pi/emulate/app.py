@@ -13,7 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from configparser import ConfigParser
-from importlib.metadata import distribution, distributions
+from importlib.metadata import Distribution, distribution, distributions
 from pathlib import Path
 
 import edge_seg
@@ -46,8 +46,14 @@ def install(folder: Path) -> None:
 
 def requirements(folder: Path) -> list[str]:
     """Return what the edge-seg installed in ``folder`` requires, extras and all."""
-    (found,) = distributions(name="edge_seg", path=[str(folder)])
-    return found.requires or []
+    return installed("edge_seg", folder).requires or []
+
+
+def installed(name: str, folder: Path) -> Distribution:
+    """Return a distribution in a folder of the cache; raises `EdgeSegError` where it is gone."""
+    for found in distributions(name=name, path=[str(folder)]):
+        return found
+    raise EdgeSegError(f"{folder} is damaged, it lacks {name}: remove it and run again")
 
 
 def _install_wheel(source: Path, place: Path, folder: Path) -> None:

@@ -48,6 +48,10 @@ def emulator_version(emulator: Sequence[str] = ()) -> str:
     return " ".join(word for word in said.split()[:3] if word != "version")
 
 
+DAMAGED = "the emulator's folder is damaged: remove ~/.cache/edge-seg/raspberry-pi and run again"
+"""What else it may be when something that did run does not."""
+
+
 @dataclass(frozen=True)
 class Guest:
     """A tree on an emulated processor, one of `processors.PROCESSORS`.
@@ -165,6 +169,6 @@ class Running:
             why = "something outside ended it, often for lack of memory: free some, then run again"
         else:
             lines = [line for line in complained.splitlines() if not line.startswith("qemu: ")]
-            why = lines[-1][:200] if lines else "a device would crash too"
+            why = lines[-1][:200] if lines else f"a device would crash too, unless {DAMAGED}"
         name = signal.Signals(number).name
         return EdgeSegError(f"the emulated {self.processor} was ended by {name}: {why}")

@@ -94,7 +94,9 @@ def _locked(path: Path) -> Iterator[None]:
     try:
         with filelock.FileLock(path, timeout=LOCK_LIMIT_S):
             yield
-    except filelock.Timeout:
+    except OSError as error:
+        if not isinstance(error, filelock.Timeout):
+            raise explain(error, path) from error
         raise EdgeSegError(
             f"another process has been making {path.stem} for {LOCK_LIMIT_S / 60:.0f} minutes: "
             "end it, then run again"

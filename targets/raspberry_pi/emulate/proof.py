@@ -20,7 +20,7 @@ from edge_seg.bundle.golden import NETWORK, GoldenResult
 from edge_seg.bundle.manifest import Manifest, Proof
 from edge_seg.errors import EdgeSegError
 from edge_seg.progress import Track, silent
-from targets.raspberry_pi.emulate.guest import Guest, Running, emulator_version
+from targets.raspberry_pi.emulate.guest import DAMAGED, Guest, Running, emulator_version
 from targets.raspberry_pi.emulate.tree import Tree, make_tree
 
 PROCESSORS = ("cortex-a72", "cortex-a76")
@@ -105,7 +105,7 @@ def _runtime(bundle: Bundle, wanted: str | None) -> str:
             f"{bundle.path}: engine '{engine}' cannot be emulated, only {', '.join(RUNTIMES)} can"
         )
     if wanted is not None and wanted not in known:
-        raise EdgeSegError(f"'{wanted}' does not run engine '{engine}': {', '.join(known)} do")
+        raise EdgeSegError(f"'{wanted}' does not run engine '{engine}': {' and '.join(known)} can")
     return wanted or known[0]
 
 
@@ -119,6 +119,6 @@ def _golden(bundle: Bundle, guest: Running) -> GoldenResult:
     if verdict.golden is None:
         raise EdgeSegError(
             f"{bundle.path} does not run on the emulated {guest.processor}: "
-            f"{'; '.join(verdict.faults)[:300]}"
+            f"{'; '.join(verdict.faults)[:300]} (or {DAMAGED})"
         )
     return verdict.golden

@@ -14,7 +14,6 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import distributions
 from pathlib import Path
 
 from edge_seg.errors import EdgeSegError, closest
@@ -69,8 +68,7 @@ class Tree:
     @property
     def version(self) -> str:
         """The runtime's version on the device."""
-        (found,) = distributions(name=self.runtime.distribution, path=[str(self.site)])
-        return found.version
+        return app.installed(self.runtime.distribution, self.site).version
 
 
 def make_tree(runtime: str = "litert", folder: Path | None = None) -> Tree:
