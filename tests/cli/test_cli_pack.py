@@ -132,7 +132,7 @@ def test_each_step_is_a_line_on_stderr_and_the_report_has_the_command(
     shown = [(name.rstrip(), seconds) for seconds, name in line.findall(done.stderr)]
     assert [name for name, _ in shown] == [
         "load", "calibration set", "fold", "ranges", "sensitivity",
-        "onnxruntime float32", "onnxruntime int8", "latency", "bundle",
+        "onnxruntime float32", "onnxruntime int8", "latency", "golden frames", "bundle",
     ]  # fmt: skip
     assert not line.search(done.stdout)
     record = json.loads(out.with_suffix(".json").read_text())
