@@ -54,7 +54,9 @@ def test_unknown_names_get_the_closest(pack: Callable[..., str]) -> None:
     assert "did you mean 'lane-mini'?" in pack("--calibration", "lane-min")
     assert "did you mean 'lane-test'?" in pack("--eval", "lane-tets")
     assert "write height x width" in pack("--input-size", "64*128")
-    assert "torch only competes as a float baseline" in pack("--engine", "torch")
+    assert "only float baselines would compete" in pack("--engine", "torch")
+    assert "unknown precision 'int9': did you mean 'int8'?" in pack("--precision", "int9")
+    assert "there is no proof for target x86" in pack("--prove")
 
 
 def noise(folder: Path, count: int) -> FrameSet:
