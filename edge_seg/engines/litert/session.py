@@ -36,10 +36,11 @@ class LiteRtSession:
                 self._table = _pixel_table(source)
                 # A damaged file may load and still not run: better now than in mid-drive.
                 self._interpreter.invoke()
+                self._input = self._interpreter.tensor(source["index"])
+                self._logits = self._interpreter.tensor(logits["index"])
+                _ = self._input().shape, self._logits().shape
         except (ValueError, RuntimeError, MemoryError) as error:
             raise EdgeSegError(_refusal(interpreter, error)) from error
-        self._input = self._interpreter.tensor(source["index"])
-        self._logits = self._interpreter.tensor(logits["index"])
         self._spec = spec
         self._frame = np.empty((spec.height, spec.width, 3), np.uint8)
         self._ids = ClassIds(spec.height, spec.width)
