@@ -106,7 +106,7 @@ def test_a_device_runs_the_bundle(pi4: Guest, bundle: Path, tmp_path: Path) -> N
         ({}, 99.99, 100.0, False),  # the same integer kernels: one pixel is one too many
         ({}, 100.0, 99.4, False),  # `edge-seg verify` itself refuses
         ({"precision": "float16"}, 99.91, 99.6, True),
-        ({"precision": "float16"}, 99.89, 99.6, False),
+        ({"precision": "float16"}, 99.79, 99.6, False),
         ({"engine": EngineRef("litert", "ai-edge-litert", "2.2.0")}, 99.91, 99.6, True),
         ({"winner": "litert/int8"}, 99.91, 99.6, True),  # a layer of it is computed in float
     ],
