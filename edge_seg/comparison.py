@@ -1,7 +1,7 @@
 """Bundles and engines side by side: what ``edge-seg bench`` runs.
 
-benchmark = compare(Path("lane.edgeseg"), ["openvino"], frames, count=200)
-measured = measure(Path("lane.edgeseg"), [], frames, count=200)
+measured = measure(Path("lane.edgeseg"), ["openvino"], frames, count=200)
+measured.benchmark.ratios               # {"lane.edgeseg": 1.0, "openvino": 1.31}
 measured.timings[0].total_ms            # the first frame of the first entrant
 """
 
@@ -33,22 +33,6 @@ class Measured:
     digest: str
 
 
-def compare(
-    bundle: Path,
-    others: list[str],
-    frames: FrameSet,
-    count: int,
-    threads: int | None = None,
-    trust: bool = False,
-    track: Track = silent,
-) -> bench.Benchmark:
-    """Time ``bundle`` and each of ``others`` in turns on ``count`` frames of a set.
-
-    ``others`` are paths of bundles, or names of engines that run the first bundle's file.
-    """
-    return measure(bundle, others, frames, count, threads, trust, track).benchmark
-
-
 def measure(
     bundle: Path,
     others: list[str],
@@ -58,7 +42,10 @@ def measure(
     trust: bool = False,
     track: Track = silent,
 ) -> Measured:
-    """Do what `compare` does, and return the single frames too."""
+    """Time ``bundle`` and each of ``others`` in turns on ``count`` frames of a set.
+
+    ``others`` are paths of bundles, or names of engines that run the first bundle's file.
+    """
     before = read_state()
     working: list[DeviceState] = []
     first = _open(bundle, trust)

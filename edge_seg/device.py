@@ -16,6 +16,7 @@ every two seconds (drivers/hwmon/raspberrypi-hwmon.c): so ``vcgencmd`` is asked 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -142,10 +143,8 @@ def _throttled(root: Path) -> list[str] | None:
     answer = _firmware(root, "get_throttled")
     for path in (root / "sys/devices/platform").glob("soc*/soc*:firmware/get_throttled"):
         answer = answer or _text(path)
-    try:
+    with contextlib.suppress(ValueError):
         return decode_throttled(int(answer or "", 16))
-    except ValueError:
-        pass
     for folder in sorted((root / "sys/class/hwmon").glob("hwmon*")):
         if _text(folder / "name") == "rpi_volt":
             return decode_throttled(int(_text(folder / "in0_lcrit_alarm") == "1"))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from edge_seg import bench
-from edge_seg.comparison import compare
+from edge_seg.comparison import measure
 from edge_seg.errors import EdgeSegError
 from edge_seg.frames import FrameSet
 from edge_seg.machine import RELEVANT_ISA, peak_rss_bytes, this_machine
@@ -67,7 +67,9 @@ def test_as_many_frames_as_asked_are_timed(count: int, tmp_path: Path) -> None:
 
 
 def test_a_bundle_and_another_engine_side_by_side(tiny_bundle: Path, few_frames: FrameSet) -> None:
-    found = compare(tiny_bundle, ["openvino", str(tiny_bundle)], few_frames, 20, threads=1)
+    found = measure(
+        tiny_bundle, ["openvino", str(tiny_bundle)], few_frames, 20, threads=1
+    ).benchmark
     assert [entry.name for entry in found.entries] == [
         tiny_bundle.name,
         "openvino",
@@ -87,9 +89,9 @@ def test_an_engine_that_reads_other_files_is_refused(
     tiny_bundle: Path, few_frames: FrameSet
 ) -> None:
     with pytest.raises(EdgeSegError, match=r"engine 'torch' does not read .*model\.onnx"):
-        compare(tiny_bundle, ["torch"], few_frames, 10)
+        measure(tiny_bundle, ["torch"], few_frames, 10)
     with pytest.raises(EdgeSegError, match="did you mean 'openvino'"):
-        compare(tiny_bundle, ["openvin"], few_frames, 10)
+        measure(tiny_bundle, ["openvin"], few_frames, 10)
 
 
 def test_this_machine_is_described() -> None:

@@ -13,7 +13,7 @@ from rogue import install
 from edge_seg import comparison
 from edge_seg.bundle.archive import open_bundle, write_bundle
 from edge_seg.bundle.manifest import EngineRef
-from edge_seg.comparison import compare
+from edge_seg.comparison import measure
 from edge_seg.errors import EdgeSegError
 from edge_seg.frames import FrameSet
 from edge_seg.segmenter import Timings
@@ -37,7 +37,7 @@ def test_ratios_are_over_the_first_and_equal_names_are_told_apart(
     tiny_bundle: Path, few_frames: FrameSet, tmp_path: Path
 ) -> None:
     copy = Path(shutil.copy(tiny_bundle, tmp_path / tiny_bundle.name))
-    found = compare(tiny_bundle, [str(copy), "onnxruntime"], few_frames, 10, threads=1)
+    found = measure(tiny_bundle, [str(copy), "onnxruntime"], few_frames, 10, threads=1).benchmark
     names = ["tiny.edgeseg", "tiny.edgeseg (1)", "onnxruntime"]
     assert [entry.name for entry in found.entries] == names
     assert found.ratios == pytest.approx(dict(zip(names, (1.0, 2.0, 4.0), strict=True)))
@@ -64,11 +64,11 @@ def test_a_crash_names_the_signal_and_leaves_no_process_and_no_file(
     broken = write_bundle(tmp_path / "broken.edgeseg", manifest, members).path
     before = set(psutil.Process().children())
     with pytest.raises(WorkerError, match="SIGSEGV"):
-        compare(tiny_bundle, [str(broken)], few_frames, 10, threads=1)
+        measure(tiny_bundle, [str(broken)], few_frames, 10, threads=1)
     assert set(psutil.Process().children()) <= before
     assert [path.name for path in scratch.iterdir() if path.name != ".ses"] == []
 
 
 def test_an_engine_that_reads_other_files(tiny_bundle: Path, few_frames: FrameSet) -> None:
     with pytest.raises(EdgeSegError, match=r"'torch' does not read the bundle's model\.onnx"):
-        compare(tiny_bundle, ["torch"], few_frames, 10)
+        measure(tiny_bundle, ["torch"], few_frames, 10)

@@ -85,15 +85,18 @@ class Engine:
 
         Raises `MissingRuntimeError` where there is none.
         """
-        # The same runtime comes under other names too: onnxruntime-gpu, openvino-nightly.
-        for name in (self.distribution, *packages_distributions().get(self.runtime, [])):
-            with contextlib.suppress(PackageNotFoundError):
-                return name, version(name), self.minimum_version
+        with contextlib.suppress(PackageNotFoundError):
+            return self.distribution, version(self.distribution), self.minimum_version
         if self.older:
             with contextlib.suppress(PackageNotFoundError):
                 name = self.older.distribution
                 return name, version(name), self.older.minimum_version
-        raise self._missing()
+        # The same runtime comes under other names too (onnxruntime-gpu, openvino-nightly); to
+        # look for one reads every installed package.
+        others = packages_distributions().get(self.runtime) if self.installed else None
+        if not others:
+            raise self._missing()
+        return others[0], version(others[0]), self.minimum_version
 
     def runtime_version(self) -> str:
         """Return the installed runtime's version, or raise `MissingRuntimeError`."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,9 @@ from edge_seg.progress import Track, silent
 from edge_seg.quantize.float_graph import FRAME, LOGITS
 from edge_seg.quantize.qdq import quantize_one_layer
 from edge_seg.quantize.recipe import Recipe
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 LIMIT_DB = 200.0
 """Float32 itself has about 150 dB; a layer beyond that (or without noise) counts as this, as
@@ -56,16 +60,21 @@ def simulate(graph: onnx.ModelProto, frames: Sequence[Frame]) -> npt.NDArray[np.
 
     For a Q/DQ graph this is the simulation of quantization that engines are compared with.
     """
+    session = literal_session(graph)
+    outputs = [session.run([LOGITS], {FRAME: frame[None]})[0][0] for frame in frames]
+    return np.stack(outputs)
+
+
+def literal_session(graph: onnx.ModelProto) -> onnxruntime.InferenceSession:
+    """Return a session that runs a graph as it is written: no fusion, no integer kernel."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(
+    return onnxruntime.InferenceSession(
         graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    outputs = [session.run([LOGITS], {FRAME: frame[None]})[0][0] for frame in frames]
-    return np.stack(outputs)
 
 
 def sqnr_db(signal: npt.NDArray[np.float32], quantized: npt.NDArray[np.float32]) -> float:

@@ -17,6 +17,7 @@ import onnx
 from edge_seg.preprocess import Frame
 from edge_seg.quantize.float_graph import FRAME
 from edge_seg.quantize.recipe import Recipe
+from edge_seg.quantize.sensitivity import literal_session
 
 Values = dict[str, npt.NDArray[np.float32]]
 Ranges = dict[str, tuple[float, float]]
@@ -111,8 +112,6 @@ def _graph_values(
     graph: onnx.ModelProto, recipe: Recipe, frames: Sequence[Frame]
 ) -> Iterator[Values]:
     """Yield the values of the graph's tensors that the recipe has a range for."""
-    import onnxruntime
-
     inferred = onnx.shape_inference.infer_shapes(graph)
     made = {name for node in graph.graph.node for name in node.output}
     names = [name for name in recipe.ranges if name in made]
@@ -121,12 +120,7 @@ def _graph_values(
     known = {value.name: value for value in (*inferred.graph.value_info, *inferred.graph.output)}
     del model.graph.output[:]
     model.graph.output.extend(known[name] for name in names if name in known)
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    session = literal_session(model)
     outputs = [output.name for output in session.get_outputs()]
     for frame in frames:
         yield dict(zip(outputs, session.run(outputs, {FRAME: frame[None]}), strict=True))

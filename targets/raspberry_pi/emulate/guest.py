@@ -27,6 +27,7 @@ from edge_seg.errors import EdgeSegError
 from edge_seg.files import scratch_folder
 from targets.raspberry_pi.emulate import processors, supervise
 from targets.raspberry_pi.emulate.packages import PYTHON
+from targets.raspberry_pi.emulate.parts import cache_folder
 from targets.raspberry_pi.emulate.tree import Tree
 
 EMULATORS = ("qemu-aarch64-static", "qemu-aarch64")
@@ -48,8 +49,9 @@ def emulator_version(emulator: Sequence[str] = ()) -> str:
     return " ".join(word for word in said.split()[:3] if word != "version")
 
 
-DAMAGED = "the emulator's folder is damaged: remove ~/.cache/edge-seg/raspberry-pi and run again"
-"""What else it may be when something that did run does not."""
+def damaged() -> str:
+    """Return what else it may be when something that ran before does not."""
+    return f"the emulator's folder is damaged: remove {cache_folder()} and run again"
 
 
 @dataclass(frozen=True)
@@ -169,6 +171,6 @@ class Running:
             why = "something outside ended it, often for lack of memory: free some, then run again"
         else:
             lines = [line for line in complained.splitlines() if not line.startswith("qemu: ")]
-            why = lines[-1][:200] if lines else f"a device would crash too, unless {DAMAGED}"
+            why = lines[-1][:200] if lines else f"a device would crash too, unless {damaged()}"
         name = signal.Signals(number).name
         return EdgeSegError(f"the emulated {self.processor} was ended by {name}: {why}")

@@ -20,7 +20,7 @@ from edge_seg.bundle.golden import NETWORK, GoldenResult
 from edge_seg.bundle.manifest import Manifest, Proof
 from edge_seg.errors import EdgeSegError
 from edge_seg.progress import Track, silent
-from targets.raspberry_pi.emulate.guest import DAMAGED, Guest, Running, emulator_version
+from targets.raspberry_pi.emulate.guest import Guest, Running, damaged, emulator_version
 from targets.raspberry_pi.emulate.tree import Tree, make_tree
 
 PROCESSORS = ("cortex-a72", "cortex-a76")
@@ -119,6 +119,6 @@ def _golden(bundle: Bundle, guest: Running) -> GoldenResult:
     if verdict.golden is None:
         raise EdgeSegError(
             f"{bundle.path} does not run on the emulated {guest.processor}: "
-            f"{'; '.join(verdict.faults)[:300]} (or {DAMAGED})"
+            f"{'; '.join(verdict.faults)[:300]} (or {damaged()})"
         )
     return verdict.golden
