@@ -18,6 +18,8 @@ def command(
     targets = installed()
     if json:
         rows = [{**asdict(target), "prove": target.prove is not None} for target in targets]
+        for row in rows:
+            del row["require_prover"]
         console.print_json(rows)
         return
     from rich import box

@@ -120,6 +120,8 @@ def test_targets_as_json() -> None:
     (x86,) = [row for row in rows if row["name"] == "x86"]
     assert x86["architecture"] == "x86_64"
     assert {"openvino", "onnxruntime", "fbgemm"} <= set(x86["engines"])
+    prove = {row["name"]: row["prove"] for row in rows}
+    assert (prove["x86"], prove["raspberry-pi"]) == (False, True)
 
 
 def test_targets_as_a_table() -> None:

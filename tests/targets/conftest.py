@@ -8,7 +8,7 @@ import pytest
 
 from edge_seg.errors import EdgeSegError
 from targets.raspberry_pi.emulate.guest import Guest, find_emulator
-from targets.raspberry_pi.emulate.tree import make_tree
+from targets.raspberry_pi.emulate.tree import installed_app, make_tree
 
 MakeGuest = Callable[[str, str], Guest]
 
@@ -18,6 +18,7 @@ def make_guest() -> MakeGuest:
     """Return what makes a guest of a runtime and a processor, or skips with the reason."""
 
     def make(runtime: str, processor: str) -> Guest:
+        installed_app()  # our own wheel: where it cannot be built, that is a failure
         try:
             find_emulator()
             return Guest(make_tree(runtime), processor)

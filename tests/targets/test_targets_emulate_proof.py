@@ -176,7 +176,7 @@ def test_a_bundle_of_an_x86_engine_is_refused(bundle: Path, tmp_path: Path) -> N
 
 
 def test_a_runtime_that_does_not_run_the_engine_is_refused(bundle: Path) -> None:
-    with pytest.raises(EdgeSegError, match=r"'torch' does not run engine 'litert': litert, tfl"):
+    with pytest.raises(EdgeSegError, match=r"'torch' does not run engine 'litert': litert and tfl"):
         prove(bundle, runtime="torch")
 
 

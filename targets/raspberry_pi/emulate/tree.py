@@ -79,13 +79,18 @@ def make_tree(runtime: str = "litert", folder: Path | None = None) -> Tree:
     if runtime not in RUNTIMES:
         raise EdgeSegError(f"unknown runtime '{runtime}': {closest(runtime, RUNTIMES)}")
     wanted, folder = RUNTIMES[runtime], folder or cache_folder()
-    installed = part(folder, "app", key(LAYOUT, app.digest()), app.install)
+    ours = installed_app(folder)
     return Tree(
         runtime=wanted,
         python=_python(folder),
-        site=_site(folder, wanted, app.requirements(installed)),
-        app=installed,
+        site=_site(folder, wanted, app.requirements(ours)),
+        app=ours,
     )
+
+
+def installed_app(folder: Path | None = None) -> Path:
+    """Return the folder that edge-seg itself is installed in."""
+    return part(folder or cache_folder(), "app", key(LAYOUT, app.digest()), app.install)
 
 
 def _python(folder: Path) -> Path:
