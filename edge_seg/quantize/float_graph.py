@@ -47,12 +47,13 @@ OLDEST_OPSET = 13
 FRAME = "frame"
 LOGITS = "logits"
 OUR_NAMES = re.compile(
-    r"frame(_planes|_scale|_zero_point)?|pixels|to_planes|to_float|normalise(\.weight|\.bias)?|logits"
-    r"|ids(_int64|_cast)?|argmax|split|(logit|id|better|chosen|best)_\d+"
+    r"frame(_planes|_scale|_zero_point|_float)?|pixels|to_planes|to_float"
+    r"|normalise(\.weight|\.bias)?|pixel_scale|scale_pixels|logits(_best)?"
+    r"|ids(_int64|_cast|_float)?|argmax|split|(logit|id|better|chosen|best)_\d+"
     r"|upsample_(rows|columns)|up_(rows|columns)"
 )
-"""Tensors and nodes that this file, `edge_seg.quantize.qdq` and `edge_seg.quantize.class_ids` add;
-a model's own of these names get others, as no two may share one."""
+"""Tensors and nodes that this package and the engines' lowerings add; a model's own of these names
+get others, as no two may share one."""
 
 
 def float_graph(model: Model) -> onnx.ModelProto:

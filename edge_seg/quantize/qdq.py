@@ -11,6 +11,9 @@ own quantizer from the recipe's ranges; what is added here is what it does not d
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import onnx
 
@@ -32,12 +35,13 @@ QUANTIZED_OPERATORS = [
     "Relu",
     "Clip",
     "Resize",
+    "DepthToSpace",
 ]
 
 
 def quantize_graph(graph: onnx.ModelProto, recipe: Recipe) -> onnx.ModelProto:
     """Return the Q/DQ graph of ``graph`` under ``recipe``; neither is changed."""
-    return _quantize(graph, recipe, nodes=[], excluded=_float_nodes(graph, recipe))
+    return _quantize(graph, recipe, nodes=[], excluded=float_nodes(graph, recipe))
 
 
 def quantize_one_layer(graph: onnx.ModelProto, recipe: Recipe, layer: str) -> onnx.ModelProto:
@@ -55,38 +59,53 @@ def _quantize(
 ) -> onnx.ModelProto:
     """Quantize the named nodes (all where none is named) but for the excluded ones."""
     from onnxruntime.quantization import QuantType
+
+    quantized = insert_pairs(
+        graph,
+        recipe.ranges,
+        per_channel=recipe.weights.per_channel,
+        reduce_range=recipe.weights.bits == 7,
+        activation_qType=QuantType.QUInt8,
+        nodes_to_quantize=nodes,
+        nodes_to_exclude=excluded,
+        extra_options={"WeightSymmetric": True},
+    )
+    _read_pixels_as_quantized(quantized)
+    leave_logits_float(quantized)
+    _drop_bias_zero_points(quantized)
+    remove_unused(quantized)
+    check_standard(quantized)
+    return quantized
+
+
+def insert_pairs(
+    graph: onnx.ModelProto, ranges: Mapping[str, tuple[float, float]], **grid: Any
+) -> onnx.ModelProto:
+    """Return a copy of ``graph`` with a Q/DQ pair on every tensor that ``ranges`` names.
+
+    ``grid`` is for `onnxruntime.quantization.qdq_quantizer.QDQQuantizer`: the types and bits.
+    """
+    from onnxruntime.quantization import QuantType
     from onnxruntime.quantization.calibrate import CalibrationMethod, TensorsData
     from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
     model = onnx.ModelProto()
     model.CopyFrom(graph)
-    ranges = {
-        name: (np.float32(low), np.float32(high)) for name, (low, high) in recipe.ranges.items()
-    }
+    limits = {name: (np.float32(low), np.float32(high)) for name, (low, high) in ranges.items()}
     quantizer = QDQQuantizer(
         model,
-        per_channel=recipe.weights.per_channel,
-        reduce_range=recipe.weights.bits == 7,
         weight_qType=QuantType.QInt8,
-        activation_qType=QuantType.QUInt8,
-        tensors_range=TensorsData(CalibrationMethod.MinMax, ranges),
-        nodes_to_quantize=nodes,
-        nodes_to_exclude=excluded,
+        tensors_range=TensorsData(CalibrationMethod.MinMax, limits),
         op_types_to_quantize=QUANTIZED_OPERATORS,
-        extra_options={"WeightSymmetric": True},
+        **grid,
     )
     quantizer.quantize_model()
     quantizer.model.topological_sort()  # it appends its nodes at the end
     quantized: onnx.ModelProto = quantizer.model.model
-    _read_pixels_as_quantized(quantized)
-    _leave_logits_float(quantized)
-    _drop_bias_zero_points(quantized)
-    remove_unused(quantized)
-    _check(quantized)
     return quantized
 
 
-def _float_nodes(model: onnx.ModelProto, recipe: Recipe) -> list[str]:
+def float_nodes(model: onnx.ModelProto, recipe: Recipe) -> list[str]:
     """Name the nodes to leave alone: the float layers, and what only resizes the logits."""
     known = layers(model)
     nodes = [node.name for layer in recipe.float_layers for node in known.get(layer, [])]
@@ -122,18 +141,18 @@ def producer_of_cast(model: onnx.ModelProto) -> onnx.NodeProto | None:
     return next((n for n in consumers(model, planes.output[0]) if n.op_type == "Cast"), None)
 
 
-def _leave_logits_float(model: onnx.ModelProto) -> None:
+def leave_logits_float(model: onnx.ModelProto) -> None:
     """Take the Q/DQ pair off the tensor that the logits are, or are resized from."""
     last = producer(model, LOGITS)
     while last is not None and last.op_type in ("Resize", "DequantizeLinear", "QuantizeLinear"):
         if last.op_type == "DequantizeLinear":
-            _bypass_pair(model, last)
+            bypass_pair(model, last)
             last = producer(model, LOGITS)
         else:
             last = producer(model, last.input[0])
 
 
-def _bypass_pair(model: onnx.ModelProto, dequantize: onnx.NodeProto) -> None:
+def bypass_pair(model: onnx.ModelProto, dequantize: onnx.NodeProto) -> None:
     """Connect what a Q/DQ pair reads to what its output feeds."""
     quantize = producer(model, dequantize.input[0])
     assert quantize is not None and quantize.op_type == "QuantizeLinear"
@@ -164,7 +183,7 @@ def _drop_bias_zero_points(model: onnx.ModelProto) -> None:
             del node.input[2:]
 
 
-def _check(model: onnx.ModelProto) -> None:
+def check_standard(model: onnx.ModelProto) -> None:
     """Check that the graph is sound and of standard operators alone."""
     for domain in [d for d in model.opset_import if d.domain not in ("", "ai.onnx")]:
         model.opset_import.remove(domain)
