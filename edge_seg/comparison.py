@@ -14,6 +14,7 @@ from pathlib import Path
 from edge_seg import bench, engines
 from edge_seg.bundle.archive import Bundle, open_bundle
 from edge_seg.bundle.manifest import DeviceState
+from edge_seg.choice import choose
 from edge_seg.device import read_device, read_state, slowdowns, watching
 from edge_seg.errors import EdgeSegError
 from edge_seg.files import scratch_folder, write_bytes
@@ -61,16 +62,11 @@ def measure(
         }
         timings = bench.interleave(workers, frames.path, count, watching(track, working))
         working.append(read_state())
-    entries = [
-        bench.entry(
-            name,
-            job.engine,
-            opened.manifest.precision,
-            *timings[name],
-            len(opened.read(opened.manifest.model_file)),
-        )
-        for name, (opened, job) in entrants.items()
-    ]
+    entries = []
+    for name, (opened, job) in entrants.items():
+        choice = choose(opened, threads)
+        size = opened.manifest.members[choice.model_file].size
+        entries.append(bench.entry(name, job.engine, choice.precision, *timings[name], size))
     benchmark = bench.Benchmark(
         machine=this_machine(),
         device=read_device(),
@@ -111,11 +107,12 @@ def _entrant(
 
 def _job(bundle: Bundle, model: Path, threads: int | None, engine: str | None = None) -> Job:
     manifest = bundle.manifest
-    write_bytes(model, bundle.read(manifest.model_file))
+    choice = choose(bundle, threads)
+    write_bytes(model, bundle.read(choice.model_file))
     return Job(
         engine=engine or manifest.engine.name,
         model=str(model),
         input=manifest.input,
-        options=dict(manifest.options),
+        options=choice.options,
         threads=threads,
     )

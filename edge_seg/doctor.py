@@ -28,7 +28,7 @@ from edge_seg import engines
 from edge_seg.bundle.manifest import DeviceState, Machine
 from edge_seg.bundle.signature import trusted_keys_folder
 from edge_seg.device import ROOT, Device, read_device, read_state
-from edge_seg.errors import MissingRuntimeError
+from edge_seg.errors import EdgeSegError, MissingRuntimeError
 from edge_seg.machine import this_machine
 
 SCHEMA = "edge-seg/doctor-1"
@@ -130,10 +130,13 @@ def _engines(on_arm: bool) -> Iterator[Part]:
             found = " ".join(engine.installed_runtime()[:2])
         except MissingRuntimeError:
             of_torch = on_arm and engine.distribution == "torch"
-            fix = f"pip install torch=={TORCH_ON_ARM}" if of_torch else _install(engine.extra)
+            fix = f"pip install torch=={TORCH_ON_ARM}" if of_torch else engine.how_to_install
             yield Part("engine", name, "missing", engine.distribution, fix)
-        else:
-            yield Part("engine", name, "ok", found)
+            continue
+        try:
+            yield Part("engine", name, "ok", " on ".join(filter(None, (found, engine.hardware()))))
+        except EdgeSegError as error:  # the runtime is there, what it runs on is not
+            yield Part("engine", name, "missing", found, str(error))
 
 
 def _host() -> Iterator[Part]:

@@ -20,6 +20,7 @@ import numpy as np
 from edge_seg import engines
 from edge_seg.bundle.archive import Bundle, open_bundle
 from edge_seg.bundle.manifest import check_runs_here
+from edge_seg.choice import choose
 from edge_seg.classes import ClassMap
 from edge_seg.engines.session import Session
 from edge_seg.errors import EdgeSegError, MissingRuntimeError
@@ -75,7 +76,8 @@ class Segmenter:
 
     ``threads`` limits the engine's threads (default: all cores). ``trust`` allows a bundle
     whose engine runs an unpickler on the model file; without it such a bundle must be
-    signed by a key in the trusted-keys folder.
+    signed by a key in the trusted-keys folder. ``precision`` is what runs: where the bundle holds
+    several, the first opening builds and times them (`edge_seg.choice`).
 
     Raises `EdgeSegError` when the bundle is damaged, for another architecture, not trusted,
     its runtime is missing or cannot load the model: the message names what to do.
@@ -89,13 +91,15 @@ class Segmenter:
         opened = bundle if isinstance(bundle, Bundle) else open_bundle(Path(bundle))
         self.manifest = opened.manifest
         require_runnable(opened, trust)
-        model = opened.read(self.manifest.model_file)
+        choice = choose(opened, threads)
+        self.precision = choice.precision
+        model = opened.read(choice.model_file)
         engine = engines.find(self.manifest.engine.name)
         if engine.fragile:
             from edge_seg.first_load import require_loads
 
-            require_loads(engine, model, self.manifest.input, self.manifest.options)
-        session = engine.open(model, self.manifest.input, self.manifest.options, threads)
+            require_loads(engine, model, self.manifest.input, choice.options)
+        session = engine.open(model, self.manifest.input, choice.options, threads)
         self._pipeline: Pipeline | None = Pipeline(session)
 
     @property

@@ -59,17 +59,22 @@ def make_golden(
     masks: Sequence[Mask],
     agreement: float = 99.5,
     folder: str = "golden",
+    precision: str | None = None,
 ) -> tuple[list[GoldenFrame], dict[str, bytes]]:
-    """Return the manifest's entries and the PNG members for frames and the masks they gave."""
+    """Return the manifest's entries and the PNG members for frames and the masks they gave.
+
+    ``precision`` is for the masks of a model file among the manifest's alternatives.
+    """
     if len(frames) != len(masks):
         raise ValueError(f"{len(frames)} golden frames but {len(masks)} masks")
     tests, members = [], {}
     for index, (frame, mask) in enumerate(zip(frames, masks, strict=True)):
         test = GoldenFrame(
             frame=f"{folder}/{index}.png",
-            mask=f"{folder}/{index}-mask.png",
+            mask=f"{folder}/{index}-{precision or 'mask'}.png",
             mask_sha256=sha256(mask.tobytes()),
             agreement=agreement,
+            precision=precision,
         )
         members[test.frame] = _encode(frame)
         members[test.mask] = _encode(mask)
@@ -77,12 +82,16 @@ def make_golden(
     return tests, members
 
 
-def golden_check(bundle: Bundle, predict: Callable[[Frame], Mask]) -> GoldenResult:
+def golden_check(
+    bundle: Bundle, predict: Callable[[Frame], Mask], precision: str | None = None
+) -> GoldenResult:
     """Run every golden frame through ``predict`` and compare; pure but for ``predict``.
 
+    ``precision`` is that of the model file that ``predict`` runs, where it is not the first one.
     Raises `BundleError` when the bundle brings no golden frames, or unreadable ones.
     """
-    tests = bundle.manifest.golden
+    wanted = None if precision == bundle.manifest.precision else precision
+    tests = [test for test in bundle.manifest.golden if test.precision == wanted]
     if not tests:
         raise BundleError(f"{bundle.path}: brings no golden frames: its masks cannot be checked")
     shares = [_agreement(bundle, test, predict) for test in tests]

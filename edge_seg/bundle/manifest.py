@@ -56,7 +56,8 @@ class EngineRef(msgspec.Struct, frozen=True):
     """The engine that runs the model file, and the runtime versions that may.
 
     ``runtime`` is the name of the Python package, ``runtime_version`` the one the numbers
-    were measured with; the range is inclusive at both ends, ``None`` is no limit.
+    were measured with, empty where a stand-in ran (`Candidate.run_by`); the range is inclusive
+    at both ends, ``None`` is no limit.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     IoU of a class is ``None`` where the class is absent from the evaluation set.
     ``reason`` says why a candidate was rejected or failed. ``options`` is the engine's own
     way of running it that took least time (where the resize is, how class ids are found).
+    ``run_by`` names the stand-in that ran its file, where the host lacks the engine's hardware.
     """
 
     engine: str
@@ -97,6 +99,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     peak_rss_bytes: Count | None = None
     float_layers: list[str] = []
     options: dict[str, str | int | float | bool] = {}
+    run_by: str = ""
 
     @property
     def label(self) -> str:
@@ -188,21 +191,28 @@ class GoldenFrame(msgspec.Struct, frozen=True):
 
     ``frame`` and ``mask`` name PNG members; ``mask_sha256`` is over the mask's pixels, row
     by row; ``agreement`` is the share of equal pixels, in percent, that is enough where
-    the digest differs.
+    the digest differs. ``precision`` says which of a bundle's model files it tests, ``None`` the
+    first one.
     """
 
     frame: str
     mask: str
     mask_sha256: Sha256
     agreement: Annotated[float, msgspec.Meta(ge=90, le=100)] = 99.5
+    precision: str | None = None
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything known about a bundle; ``members`` is filled in when it is written."""
+    """Everything known about a bundle; ``members`` is filled in when it is written.
+
+    ``alternatives`` maps other precisions that hold the gate to their model files: where there
+    are any, the device times them and keeps the fastest that passes its golden frames.
+    """
 
     schema: str = SCHEMA
     name: str
     target: str
+    device: str = ""
     architecture: str
     model: ModelSource
     input: InputSpec
@@ -210,6 +220,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     engine: EngineRef
     precision: str
     model_file: str
+    alternatives: dict[str, str] = {}
     options: dict[str, str | int | float | bool] = {}
     recipe: str | None = "recipe.json"
     calibration: FrameSetRef | None = None
@@ -236,7 +247,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         """Return the members that other fields name; a bundle must hold each."""
         recipe = [] if self.recipe is None else [self.recipe]
         golden = [name for test in self.golden for name in (test.frame, test.mask)]
-        return [self.model_file, *recipe, *golden]
+        return [self.model_file, *self.alternatives.values(), *recipe, *golden]
 
 
 class _Header(msgspec.Struct):

@@ -48,8 +48,9 @@ def verify_bundle(
     bundle: Bundle,
     key: Path | str | None = None,
     predict: Callable[[Frame], Mask] | None = None,
+    precision: str | None = None,
 ) -> Verification:
-    """Check the signature, and the golden frames where ``predict`` is given.
+    """Check the signature, and the golden frames where ``predict``, of ``precision``, is given.
 
     With ``key`` (a public key in PEM form) an unsigned bundle is a fault; without, a
     signature is checked against the trusted keys. Golden frames are not run where the
@@ -58,7 +59,7 @@ def verify_bundle(
     """
     faults: list[str] = []
     signature = _signature_state(bundle, key, faults)
-    golden = None if predict is None or faults else golden_check(bundle, predict)
+    golden = None if predict is None or faults else golden_check(bundle, predict, precision)
     if golden is not None and not golden.passed:
         faults.append(
             f"{bundle.path}: only {golden.agreement_min:.2f} % of a golden frame's pixels agree "

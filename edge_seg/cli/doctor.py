@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,18 +16,55 @@ if TYPE_CHECKING:
 
 
 def command(
+    self_test: Annotated[
+        Path | None,
+        typer.Option(metavar="BUNDLE", help="Run this bundle through every check on this device."),
+    ] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Run a TorchScript bundle that nobody trusted signed.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show what this machine has, and the command that installs what is missing."""
     from edge_seg.cli import console
     from edge_seg.doctor import diagnose
 
+    if self_test is not None:
+        _self_test(self_test, trust, json)
+        return
     diagnosis = diagnose()
     if json:
         console.print_json(diagnosis)
         return
     console.output.print(_facts(diagnosis))
     console.output.print(_parts(diagnosis))
+
+
+def _self_test(bundle: Path, trust: bool, json: bool) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from edge_seg.cli import console
+    from edge_seg.errors import EdgeSegError
+    from edge_seg.self_test import self_test
+
+    result = self_test(bundle, trust, console.track)
+    if json:
+        console.print_json(result)
+    else:
+        device = result.device.model or result.machine.cpu
+        table = Table(title=f"{bundle.name} on {device}, {result.runtime}", title_justify="left")
+        for name in ("check", "result", "seen"):
+            table.add_column(name, overflow="fold")
+        for check in result.checks:
+            style = None if check.ok else "red"
+            table.add_row(
+                check.name, "ok" if check.ok else "FAULT", Text(check.detail), style=style
+            )
+        console.output.print(table)
+    if not result.ok:
+        faults = [f"{c.name}: {c.detail}" for c in result.checks if not c.ok]
+        raise EdgeSegError(f"{bundle}: {'; '.join(faults)}")
 
 
 def _facts(diagnosis: Diagnosis) -> Table:

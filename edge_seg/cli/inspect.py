@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from edge_seg.bundle import Bundle
+    from edge_seg.bundle.manifest import Manifest
 
 
 def command(
@@ -53,9 +54,8 @@ def _facts(bundle: Bundle) -> Table:
     )
     rows = {
         "name": manifest.name,
-        "for": f"{manifest.target} ({manifest.architecture})",
-        "engine": f"{manifest.engine.name} {manifest.precision}, measured with "
-        f"{manifest.engine.runtime} {manifest.engine.runtime_version}",
+        "for": f"{manifest.device or manifest.target} ({manifest.architecture})",
+        "engine": _engine(manifest),
         "model": f"{manifest.model.name} {manifest.model.digest[:16]}",
         "input": f"{manifest.input.height}x{manifest.input.width}, mean {mean}, std {std}",
         "classes": ", ".join(manifest.classes.names),
@@ -87,6 +87,15 @@ def _facts(bundle: Bundle) -> Table:
     for title, value in rows.items():
         table.add_row(title, _plain(value))
     return table
+
+
+def _engine(manifest: Manifest) -> str:
+    engine = manifest.engine
+    precisions = " or ".join([manifest.precision, *manifest.alternatives])
+    if engine.runtime_version:
+        runtime = f"{engine.runtime} {engine.runtime_version}"
+        return f"{engine.name} {precisions}, measured with {runtime}"
+    return f"{engine.name} {precisions}, whichever the device finds faster (edge-seg build)"
 
 
 def _candidates(bundle: Bundle) -> Table:

@@ -17,6 +17,7 @@ from edge_seg.files import explain
 
 COMMANDS = (
     "pack",
+    "build",
     "run",
     "verify",
     "inspect",

@@ -12,6 +12,12 @@ import typer
 
 def command(
     target: Annotated[str, typer.Option(help="Kind of device (edge-seg targets).")] = "x86",
+    device: Annotated[
+        str, typer.Option(help="The device itself, where the target knows several (orin-nano).")
+    ] = "",
+    dla: Annotated[
+        bool, typer.Option("--dla", help="Jetson: run on its deep learning accelerator, float16.")
+    ] = False,
     model: Annotated[
         str,
         typer.Option(help="A name (edge-seg models), package.module:factory, .pt2 or .onnx."),
@@ -76,14 +82,16 @@ def command(
     from edge_seg.files import require_apart, require_writable
     from edge_seg.frames import FrameSet
     from edge_seg.models import registry
-    from edge_seg.packing.request import check_names
+    from edge_seg.packing.request import check_device, check_names
     from edge_seg.steps import Steps
     from edge_seg.target import find
 
     # What is quick to refuse comes first: loading a model takes seconds.
     kind = find(target)
     engines, precisions = parse_names(engine), parse_names(precision)
+    options = {"dla": True} if dla else {}
     check_names(kind, engines, precisions, method)
+    check_device(kind, device, options)
     registry.check_name(model)
     inputs = [Path(name) for name in (model, weights, sign, calibration, evaluation) if name]
     module, _, _ = model.partition(":")
@@ -124,6 +132,8 @@ def command(
         precisions=precisions,
         gate=Gate(max_drop, max_class_drop),
         method=method,
+        device=device,
+        options=options,
         threads=threads,
         prove=prove,
         signing_key=key,

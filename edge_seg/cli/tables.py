@@ -84,4 +84,5 @@ def benchmark_table(benchmark: Benchmark) -> Table:
 
 def _how(row: Candidate) -> str:
     kept = [f"in float: {', '.join(row.float_layers)}"] if row.float_layers else []
-    return "; ".join([*kept, *filter(None, [row.way])])
+    by = f"run by {row.run_by} in its place" if row.run_by else ""
+    return "; ".join([*kept, *filter(None, [row.way, by])])

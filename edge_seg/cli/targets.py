@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from edge_seg.target import Target
 
 
 def command(
@@ -17,10 +19,7 @@ def command(
 
     targets = installed()
     if json:
-        rows = [{**asdict(target), "prove": target.prove is not None} for target in targets]
-        for row in rows:
-            del row["require_prover"]
-        console.print_json(rows)
+        console.print_json([_row(target) for target in targets])
         return
     from rich import box
     from rich.table import Table
@@ -30,3 +29,17 @@ def command(
         names = (target.name, ", ".join(target.aliases), target.architecture)
         table.add_row(*names, ", ".join(target.engines), target.description)
     console.output.print(table)
+
+
+def _row(target: Target) -> dict[str, Any]:
+    """Return what is known of a target, as JSON takes it."""
+    return {
+        "name": target.name,
+        "aliases": target.aliases,
+        "description": target.description,
+        "architecture": target.architecture,
+        "devices": [kind.name for kind in target.devices],
+        "engines": target.engines,
+        "extra": target.extra,
+        "prove": target.prove is not None,
+    }

@@ -35,7 +35,7 @@ def command(
             from edge_seg.segmenter import Segmenter
 
             with Segmenter(opened, trust=trust) as segmenter:
-                result = verify_bundle(opened, key, segmenter)
+                result = verify_bundle(opened, key, segmenter, segmenter.precision)
     except EdgeSegError as error:
         if json:  # a script that verifies wants the verdict most when it is bad
             console.print_json({"bundle": str(bundle), "ok": False, "faults": [str(error)]})

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from edge_seg.engines.lowering import Lower
     from edge_seg.engines.session import Options, Session
     from edge_seg.preprocess import InputSpec
+    from edge_seg.progress import Track
 
 GROUP = "edge_seg.engines"
 
@@ -58,6 +59,10 @@ class Engine:
     ``unpickles`` says that opening a file runs an unpickler, so that it must be trusted;
     ``fragile`` that a damaged file can end the process, so that a file is first loaded in
     another; ``portable`` that a file gives the same masks on every processor architecture.
+
+    ``stand_in`` is the engine that runs the same files on a host that lacks this one's hardware;
+    what is fastest is then decided on the device, among all that hold the gate (`edge_seg.choice`).
+    ``install`` is how its runtime is installed, where that is not by the extra.
     """
 
     name: str
@@ -73,6 +78,39 @@ class Engine:
     unpickles: bool = False
     fragile: bool = False
     portable: bool = False
+    stand_in: str = ""
+    install: str = ""
+
+    def here(self) -> Engine:
+        """Return what runs this engine's files on this machine: itself, or its stand-in."""
+        if not self.stand_in:
+            return self
+        try:
+            self.hardware()
+        except EdgeSegError:
+            return find(self.stand_in)
+        return self
+
+    def hardware(self) -> str:
+        """Name the hardware besides the processor that files run on, "" where there is none.
+
+        Raises `EdgeSegError` where it, or what drives it, is missing.
+        """
+        if not self.stand_in:
+            return ""
+        if not self.installed:
+            raise self._missing()
+        return str(importlib.import_module(f"{self.folder}.session").hardware())
+
+    def prepare(self, model: bytes, options: Options, track: Track) -> None:
+        """Make what opening a file needs, ahead of time; only engines with a stand-in build."""
+        if self.stand_in:
+            importlib.import_module(f"{self.folder}.session").prepare(model, options, track)
+
+    @property
+    def how_to_install(self) -> str:
+        """The command, or words, that bring the runtime."""
+        return self.install or f"pip install 'edge-seg[{self.extra}]'"
 
     @property
     def installed(self) -> bool:
@@ -123,7 +161,7 @@ class Engine:
             )
         return MissingRuntimeError(
             f"engine '{self.name}' needs {self.distribution}, which is not installed: "
-            f"pip install 'edge-seg[{self.extra}]'"
+            f"{self.how_to_install}"
         )
 
 
