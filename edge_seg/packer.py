@@ -76,7 +76,9 @@ def pack(request: Request, steps: Steps | None = None, cache: Cache | None = Non
     with steps("sensitivity"):
         noise = sensitivity(graph, decided, frames[:SENSITIVITY_FRAMES], cache, steps.track)
     source = Source(request.model, graph, decided, frames)
-    arena = Arena(source, request.evaluation, cache, request.threads, steps.track)
+    arena = Arena(
+        source, request.evaluation, cache, request.threads, steps.track, request.target.inspect
+    )
 
     judged: list[Judged] = []
     for engine, precision in entrants(request):
@@ -84,7 +86,7 @@ def pack(request: Request, steps: Steps | None = None, cache: Cache | None = Non
             judged.append(judge(arena, engine, precision, request.gate, judged, noise))
             step.detail = say(judged[-1])
     with steps("latency"):
-        here = request.target.architecture == platform.machine()
+        here = request.architecture == platform.machine()
         candidates = timed(arena, judged, LATENCY_FRAMES if here else FOREIGN_FRAMES)
     winner = choose(candidates)
     if winner is None:
@@ -95,6 +97,7 @@ def pack(request: Request, steps: Steps | None = None, cache: Cache | None = Non
     assert champion is not None
     with steps("golden frames"):
         shown = show(arena, judged, candidates)
+        inspections = {j.label: j.inspection for j in judged if j.inspection is not None}
         manifest, members = manifest_of(request, arena, candidates, champion, shown)
     unproven = ""
     if request.prove:
@@ -102,7 +105,7 @@ def pack(request: Request, steps: Steps | None = None, cache: Cache | None = Non
             manifest, unproven = _proven(request, manifest, members, steps)
             step.detail = unproven or ", ".join(proof.processor for proof in manifest.proven)
     with steps("bundle") as step:
-        members |= documents(request, arena, manifest, champion, shown, noise, steps)
+        members |= documents(request, arena, manifest, champion, shown, noise, steps, inspections)
         manifest = msgspec.structs.replace(manifest, recipe="recipe.json")
         path = request.output if held and not unproven else _rejected(request.output)
         bundle = write_bundle(path, manifest, members, request.signing_key)
@@ -113,7 +116,7 @@ def pack(request: Request, steps: Steps | None = None, cache: Cache | None = Non
         digest=bundle.digest,
         steps=steps.finished,
         held=held and not unproven,
-        message=f"{unproven}; kept as {path}" if unproven else _verdict(path, winner, held),
+        message=f"{unproven}; kept as {path}" if unproven else _verdict(path, manifest, held),
     )
 
 
@@ -145,7 +148,14 @@ def _disproof(proof: Proof) -> str:
     )
 
 
-def _verdict(path: Path, winner: Candidate, held: bool) -> str:
+def _verdict(path: Path, manifest: Manifest, held: bool) -> str:
+    winner = next(c for c in manifest.candidates if c.label == manifest.winner)
+    if held and winner.run_by:
+        precisions = " and ".join([manifest.precision, *manifest.alternatives])
+        return (
+            f"{manifest.engine.name} {precisions} packed as {path}: the device times what it holds "
+            "(edge-seg build there)"
+        )
     if held:
         return f"{winner.label} wins: packed as {path}"
     return (

@@ -213,7 +213,7 @@ class Worker:
 
 def main() -> None:
     """The child's end: load the job of the first line, then answer line by line."""
-    _end_with(parent=int(sys.argv[1]))
+    end_with(parent=int(sys.argv[1]))
     # What a runtime prints must not mix with the answers.
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
@@ -239,7 +239,7 @@ def _reply(replies: IO[bytes], answer: Answer) -> None:
     replies.flush()
 
 
-def _end_with(parent: int) -> None:
+def end_with(parent: int) -> None:
     """Let the kernel end this process when its parent ends, even killed, even in mid-inference.
 
     Linux's prctl(2), PR_SET_PDEATHSIG = 1; elsewhere the end of stdin ends the loop.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
@@ -38,6 +38,7 @@ from edge_seg.steps import Steps
 if TYPE_CHECKING:
     from edge_seg.packing.judging import Judged
     from edge_seg.packing.request import Request
+    from edge_seg.target import Inspection
 
 SHOWN = 4
 """Evaluation frames in the report; the first of them are the golden frames too."""
@@ -78,19 +79,24 @@ def show(arena: Arena, judged: Sequence[Judged], candidates: Sequence[Candidate]
 
 
 def golden_of(
-    arena: Arena, champion: Contestant, shown: Shown
+    arena: Arena, contestant: Contestant, shown: Shown, precision: str | None = None
 ) -> tuple[list[GoldenFrame], dict[str, bytes]]:
     """Return the first of the shown frames as golden ones, in the camera's and the network's size.
 
     The masks of the latter are made in this process, which is how a bundle will be run.
+    ``precision`` is given for an alternative.
     """
     spec = arena.source.model.input
     images = [arena.evaluation.image(index) for index in shown.indices[:GOLDEN]]
-    masks = shown.masks[champion.label][:GOLDEN]
-    tests, members = make_golden(images, masks, CAMERA_AGREEMENT)
+    masks = shown.masks[contestant.label][:GOLDEN]
+    tests, members = make_golden(images, masks, CAMERA_AGREEMENT, precision=precision)
     small = [resize(image, spec) for image in images]
-    pipeline = Pipeline(champion.engine.open(champion.model, spec, champion.options, arena.threads))
-    more_tests, more_members = make_golden(small, [pipeline(i) for i in small], folder=NETWORK)
+    pipeline = Pipeline(
+        contestant.runner.open(contestant.model, spec, contestant.options, arena.threads)
+    )
+    more_tests, more_members = make_golden(
+        small, [pipeline(i) for i in small], folder=NETWORK, precision=precision
+    )
     pipeline.close()
     return tests + more_tests, members | more_members
 
@@ -105,24 +111,33 @@ def manifest_of(
     """Return the manifest, and the members that it names: model and golden frames."""
     held = any(c.status == "winner" for c in candidates)
     golden, members = golden_of(arena, champion, shown)
+    alternatives = {}
+    for other in _alternatives(champion, candidates, shown):
+        name = f"model-{other.precision}.{other.engine.suffix}"
+        tests, pictures = golden_of(arena, other, shown, other.precision)
+        golden += tests
+        members |= {name: other.model, **pictures}
+        alternatives[other.precision] = name
     model_file = f"model.{champion.engine.suffix}"
     manifest = Manifest(
         name=f"{request.model.name}-{request.target.name}",
         target=request.target.name,
-        architecture=request.target.architecture,
+        device=request.device,
+        architecture=request.architecture,
         model=ModelSource(request.model.name, request.model.digest),
         input=request.model.input,
         classes=request.model.classes,
         engine=EngineRef(
             champion.engine.name,
             champion.engine.distribution,
-            champion.engine.runtime_version(),
+            champion.engine.runtime_version() if champion.runner is champion.engine else "",
             champion.engine.minimum_version,
         ),
         precision=champion.precision,
         model_file=model_file,
+        alternatives=alternatives,
         recipe=None,
-        options=dict(champion.options),
+        options={**champion.options, **request.options},
         calibration=_source(request.calibration),
         evaluation=_source(request.evaluation),
         gate=msgspec.structs.replace(request.gate, held=held),
@@ -135,6 +150,18 @@ def manifest_of(
     return manifest, {**members, model_file: champion.model}
 
 
+def _alternatives(
+    champion: Contestant, candidates: Sequence[Candidate], shown: Shown
+) -> list[Contestant]:
+    """Return the champion's engine in other precisions that hold the gate: the device decides."""
+    passed = {c.label for c in candidates if c.status == "passed"} - {champion.label}
+    return [
+        other
+        for other in shown.contestants
+        if champion.engine.stand_in and other.engine is champion.engine and other.label in passed
+    ]
+
+
 def documents(
     request: Request,
     arena: Arena,
@@ -143,6 +170,7 @@ def documents(
     shown: Shown,
     noise: Sequence[LayerNoise],
     steps: Steps,
+    inspections: Mapping[str, Inspection],
 ) -> dict[str, bytes]:
     """Return the members that people read: recipe, report and model card."""
     agreement = {
@@ -170,6 +198,7 @@ def documents(
         machine=manifest.machine,
         agreement=agreement,
         notes=_notes(manifest, agreement),
+        inspections=dict(inspections),
     )
     return {
         "recipe.json": encode(recipe),
@@ -227,7 +256,14 @@ def _notes(manifest: Manifest, agreement: dict[str, float]) -> list[str]:
             notes.append(
                 f"on this machine {baseline.label} is faster than the packed {winner.label}"
             )
-    if manifest.architecture != platform.machine():
+    stood_in = {c.engine: c.run_by for c in candidates if c.run_by}
+    notes += [
+        f"{engine} was not run here, as this machine has no hardware for it: {stand_in} ran its "
+        "files in its place, int8 with integer kernels. Its masks are what the device is held to; "
+        "latency and memory are for the device to measure, and it times the precisions itself"
+        for engine, stand_in in stood_in.items()
+    ]
+    if manifest.architecture != platform.machine() and not stood_in:
         notes.append(
             f"latencies and memory are of the {platform.machine()} machine that packed, not of a "
             f"{manifest.target}: edge-seg bench BUNDLE --attach measures on the device"
@@ -247,6 +283,8 @@ def _why_apart(label: str) -> str:
         return "it calibrates itself, on its own grid, so it rounds differently"
     if label.startswith("litert"):
         return "its weights have 8 bits and not 7, and its logits leave it as 8 bits too"
+    if label.startswith("tensorrt"):
+        return "its grid is signed and symmetric, a bit coarser behind a ReLU"
     return "its kernels round differently where two classes are level"
 
 

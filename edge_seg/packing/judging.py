@@ -14,6 +14,7 @@ from edge_seg.metrics import Evaluation
 from edge_seg.packing import rescue
 from edge_seg.packing.tournament import Arena, Contestant, reason
 from edge_seg.quantize.sensitivity import LayerNoise
+from edge_seg.target import Inspection
 
 LEVEL = 1.05
 """Medians of one run that are closer than this are equal: neighbours and clocks move them more."""
@@ -32,6 +33,7 @@ class Judged:
     class_drop: dict[str, float | None] = field(default_factory=dict)
     missed: str = ""
     failed: str = ""
+    inspection: Inspection | None = None
 
     @property
     def label(self) -> str:
@@ -72,6 +74,12 @@ def judge(
         except Exception as error:  # as above; what was measured before still counts
             given_up = f"; with layers back in float: {reason(error)}"
     contestant, evaluation, memory, _ = rescued
+    try:
+        inspection = arena.inspect(contestant)
+    except NoSpaceError:
+        raise
+    except Exception as error:  # what the device's compiler refuses is not packed
+        return Judged(name, precision, failed=reason(error))
     drop, class_drop = gate.drops(reference, evaluation)
     missed = gate.why_missed(allowed, drop, class_drop)
     return Judged(
@@ -83,12 +91,17 @@ def judge(
         drop=drop,
         class_drop=class_drop,
         missed=missed and missed + given_up,
+        inspection=inspection,
     )
 
 
 def timed(arena: Arena, judged: Sequence[Judged], frames: int) -> list[Candidate]:
-    """Time all that ran, side by side on so many frames, and return everyone's row."""
-    running = {j.label: j.contestant for j in judged if j.contestant is not None}
+    """Time all that ran, side by side on so many frames, and return everyone's row.
+
+    What a stand-in ran is not timed: its latency and memory would say nothing of the device.
+    """
+    ran = {j.label: j.contestant for j in judged if j.contestant is not None}
+    running = {label: c for label, c in ran.items() if not _stand_in(c)}
     timings, failed = arena.time_all(running, frames, arena.track)
     rows = []
     for entry in judged:
@@ -98,8 +111,10 @@ def timed(arena: Arena, judged: Sequence[Judged], frames: int) -> list[Candidate
             status="failed",
             reason=entry.failed or failed.get(entry.label, ""),
         )
-        if entry.evaluation is not None and entry.contestant is not None and entry.label in timings:
-            total = quantiles(timings[entry.label])["total"]
+        measured = entry.label in timings or entry.label in ran.keys() - running.keys()
+        if entry.evaluation is not None and entry.contestant is not None and measured:
+            here = entry.label in timings
+            total = quantiles(timings[entry.label])["total"] if here else None
             row = Candidate(
                 engine=entry.engine,
                 precision=entry.precision,
@@ -109,15 +124,21 @@ def timed(arena: Arena, judged: Sequence[Judged], frames: int) -> list[Candidate
                 drop=entry.drop,
                 iou=entry.evaluation.iou,
                 class_drop=entry.class_drop,
-                p50_ms=total.p50_ms,
-                p99_ms=total.p99_ms,
+                p50_ms=total.p50_ms if total else None,
+                p99_ms=total.p99_ms if total else None,
                 size_bytes=len(entry.contestant.model),
-                peak_rss_bytes=entry.peak_rss_bytes,
+                peak_rss_bytes=entry.peak_rss_bytes if here else None,
                 float_layers=list(entry.contestant.float_layers),
                 options=dict(entry.contestant.options),
+                run_by=_stand_in(entry.contestant),
             )
         rows.append(row)
     return rows
+
+
+def _stand_in(contestant: Contestant) -> str:
+    runner = contestant.runner
+    return "" if runner is contestant.engine else f"{runner.name} {runner.runtime_version()}"
 
 
 def _status(entry: Judged) -> Literal["baseline", "rejected", "passed"]:
@@ -129,7 +150,8 @@ def _status(entry: Judged) -> Literal["baseline", "rejected", "passed"]:
 def choose(candidates: Sequence[Candidate]) -> Candidate | None:
     """Return the fastest that passed, else the most accurate that was rejected, else None.
 
-    Those that are level with the fastest are told apart by the size of their file.
+    Those that are level with the fastest are told apart by the size of their file; so are those
+    that a stand-in ran, which have no times.
     """
     passed = [c for c in candidates if c.status == "passed"]
     if passed:

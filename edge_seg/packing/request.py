@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     from edge_seg.engines import Engine
+    from edge_seg.engines.session import Options
     from edge_seg.models.model import Model
 
 METHODS = ("ptq",)
@@ -33,7 +34,9 @@ class Request:
     """What to pack.
 
     ``engines`` empty means all that the target names, ``precisions`` empty all but those that
-    compete on demand. ``prove`` asks for the target's proof of what was packed.
+    compete on demand. ``device`` is one of the target's devices, or empty; ``options`` are handed
+    to the engine on the device (``{"dla": True}``). ``prove`` asks for the target's proof of what
+    was packed.
     """
 
     model: Model
@@ -45,10 +48,18 @@ class Request:
     precisions: tuple[str, ...] = ()
     gate: Gate = field(default_factory=lambda: Gate(gate.MAX_DROP, gate.MAX_CLASS_DROP))
     method: str = "ptq"
+    device: str = ""
+    options: Options = field(default_factory=dict)
     threads: int | None = None
     prove: bool = False
     signing_key: Ed25519PrivateKey | None = None
     command: str = "edge-seg pack"
+
+    @property
+    def architecture(self) -> str:
+        """`platform.machine()` of the device."""
+        kind = self.target.device(self.device) if self.device else None
+        return kind.architecture if kind else self.target.architecture
 
 
 @dataclass(frozen=True)
@@ -85,9 +96,23 @@ def check_names(
             raise EdgeSegError(f"unknown precision '{name}': {closest(name, sorted(known))}")
 
 
+def check_device(target: Target, device: str, options: Options) -> None:
+    """Refuse a device that the target does not know, and an option that the device lacks."""
+    kind = target.device(device) if device else None
+    for name, wanted in options.items():
+        having = [k.name for k in target.devices if name in k.accelerators]
+        if wanted and not having:
+            raise EdgeSegError(f"target {target.name} has no {name}: leave --{name} out")
+        if wanted and kind is not None and kind.name not in having:
+            raise EdgeSegError(
+                f"{kind.name} has no {name}, {' and '.join(having)} have: leave --{name} out"
+            )
+
+
 def check(request: Request) -> None:
     """Refuse what would only fail after minutes of work."""
     check_names(request.target, request.engines, request.precisions, request.method)
+    check_device(request.target, request.device, request.options)
     if request.prove and request.target.prove is None:
         raise EdgeSegError(
             f"there is no proof for target {request.target.name}: leave --prove out, and run "
@@ -137,6 +162,9 @@ def entrants(request: Request) -> list[tuple[str, str]]:
 
 
 def _asked_for(request: Request, engine: Engine, precision: str) -> bool:
+    for name in (name for name, wanted in request.options.items() if wanted):
+        if not any(precision in k.accelerators.get(name, ()) for k in request.target.devices):
+            return False
     if request.precisions:
         return precision in request.precisions
     return precision not in engine.on_demand

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from edge_seg.frames import FrameSet
     from edge_seg.metrics import Evaluation
     from edge_seg.preprocess import Mask
+    from edge_seg.target import Inspect, Inspection
 
 VARIANT_FRAMES = 20
 """Frames that two ways of running one file are compared on; they differ by much or not at all."""
@@ -57,6 +58,11 @@ class Contestant:
         """``engine/precision``, as in the manifest."""
         return f"{self.engine.name}/{self.precision}"
 
+    @property
+    def runner(self) -> Engine:
+        """What runs the file on this machine: the engine, or its stand-in."""
+        return self.engine.here()
+
 
 @dataclass(frozen=True)
 class Arena:
@@ -67,6 +73,13 @@ class Arena:
     cache: Cache
     threads: int | None = None
     track: Track = field(default=silent)
+    inspector: Inspect | None = None
+
+    def inspect(self, contestant: Contestant) -> Inspection | None:
+        """Have the target's own compiler look at a quantized file; raises `EdgeSegError`."""
+        if self.inspector is None or contestant.precision == "float32":
+            return None
+        return self.inspector(contestant.engine.name, contestant.model, self.track)
 
     def lower(self, engine: Engine, precision: str, options: Options) -> Contestant:
         """Make an engine's file, or take it from the cache; raises `EdgeSegError`."""
@@ -74,7 +87,7 @@ class Arena:
         key = (
             "lowered",
             engine.name,
-            engine.runtime_version(),
+            engine.here().runtime_version(),
             _code_digest(engine),
             precision,
             repr(sorted(options.items())),
@@ -90,7 +103,9 @@ class Arena:
 
     def fastest_variant(self, engine: Engine, precision: str) -> Contestant:
         """Return the file with the way of running it that takes least time on this machine."""
-        variants = [self.lower(engine, precision, v) for v in engine.variants[precision]]
+        # Which way is faster there is for the device to find out.
+        ways = ({},) if engine.stand_in else engine.variants[precision]
+        variants = [self.lower(engine, precision, way) for way in ways]
         if len(variants) == 1:
             return variants[0]
         key = (
@@ -148,9 +163,9 @@ class Arena:
             sha256(contestant.model),
             repr(self.source.model.input),  # TorchScript files do not hold the size
             repr(sorted(contestant.options.items())),
-            contestant.engine.name,
-            contestant.engine.runtime_version(),
-            _code_digest(contestant.engine),
+            contestant.runner.name,
+            contestant.runner.runtime_version(),
+            _code_digest(contestant.runner),
             self.evaluation.digest,
             str(self.threads),
             repr(this_machine()),
@@ -206,7 +221,7 @@ class Arena:
             model = folder / f"model.{contestant.engine.suffix}"
             write_bytes(model, contestant.model)
             job = Job(
-                engine=contestant.engine.name,
+                engine=contestant.runner.name,
                 model=str(model),
                 input=self.source.model.input,
                 options=dict(contestant.options),

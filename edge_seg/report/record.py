@@ -20,6 +20,7 @@ import msgspec
 from edge_seg.bundle.manifest import Candidate, Gate, Machine
 from edge_seg.classes import ClassMap
 from edge_seg.preprocess import Frame, Mask
+from edge_seg.target import Inspection
 
 
 class Sample(msgspec.Struct, frozen=True):
@@ -65,7 +66,8 @@ class ReportData(msgspec.Struct, kw_only=True):
 
     ``steps`` are (name, seconds) in order. ``agreement`` is, for each engine, the percent
     of pixels on which its masks equal the reference simulation's. ``command`` is the
-    line that makes the same bundle again.
+    line that makes the same bundle again. ``inspections`` are what the device's compiler said of
+    a candidate's file.
     """
 
     title: str
@@ -85,6 +87,7 @@ class ReportData(msgspec.Struct, kw_only=True):
     machine: Machine | None = None
     agreement: dict[str, float] = {}
     notes: list[str] = []
+    inspections: dict[str, Inspection] = {}
 
     @property
     def winner(self) -> Candidate | None:
@@ -153,7 +156,8 @@ def verdict(data: ReportData) -> str:
     rivals = [data.reference]
     if data.fastest_float != data.reference:
         rivals.append(data.fastest_float)
-    facts = [_speed(winner, rival) for rival in rivals if rival and known(rival.p50_ms)]
+    timed = known(winner.p50_ms)
+    facts = [_speed(winner, rival) for rival in rivals if timed and rival and known(rival.p50_ms)]
     if known(winner.drop):
         facts.append(f"mIoU drop {winner.drop:.2f} points")
     smaller = ratio(winner.size_bytes, reference.size_bytes if reference else None)

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
+from frames_of import every
 
 from edge_seg.bundle.archive import Bundle, open_bundle
 from edge_seg.bundle.golden import golden_check
 from edge_seg.bundle.manifest import Candidate, Gate
 from edge_seg.cache import Cache
 from edge_seg.frames import FrameSet
-from edge_seg.frames.writer import FrameSetWriter
 from edge_seg.models import registry
 from edge_seg.packer import Request, pack
 from edge_seg.segmenter import Segmenter
@@ -34,8 +34,8 @@ GATES = {"lane-unet": 0.2, "deeplabv3plus-mobilenetv2": 0.5}
 def pack_for_pi(tmp_path_factory: pytest.TempPathFactory) -> Pack:
     """Return what packs a shipped model with one engine, int8 alone, once."""
     folder = tmp_path_factory.mktemp("pi")
-    evaluation = _every(FrameSet.open("lane-test"), 10, folder / "eval")
-    calibration = _every(FrameSet.open("lane-mini"), 2, folder / "calibration")
+    evaluation = every(FrameSet.open("lane-test"), 10, folder / "eval")
+    calibration = every(FrameSet.open("lane-mini"), 2, folder / "calibration")
     cache = Cache(folder / "cache")
 
     def pack_one(model: str, engine: str) -> Path:
@@ -55,14 +55,6 @@ def pack_for_pi(tmp_path_factory: pytest.TempPathFactory) -> Pack:
         return output
 
     return pack_one
-
-
-def _every(frames: FrameSet, step: int, folder: Path) -> FrameSet:
-    """Write each ``step``th frame of a set to a set of its own."""
-    with FrameSetWriter(folder, frames.name, licence=frames.licence) as writer:
-        for index in range(0, len(frames), step):
-            writer.add(frames.image(index), frames.mask(index))
-    return FrameSet.open(folder)
 
 
 def row(bundle: Bundle, label: str) -> Candidate:
