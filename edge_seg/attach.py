@@ -22,7 +22,7 @@ from edge_seg.bundle.errors import BundleError
 from edge_seg.bundle.manifest import Latency, Manifest, check_runs_here, encode
 from edge_seg.comparison import Measured
 from edge_seg.files import require_writable
-from edge_seg.segmenter import Timings
+from edge_seg.pipeline import Timings
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey

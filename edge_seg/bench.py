@@ -14,8 +14,8 @@ import numpy as np
 
 from edge_seg.bundle.manifest import DeviceState, Machine
 from edge_seg.device import Device
+from edge_seg.pipeline import STAGES, Timings
 from edge_seg.progress import Track, silent
-from edge_seg.segmenter import STAGES, Timings
 from edge_seg.worker import Worker
 
 SCHEMA = "edge-seg/bench-1"

@@ -63,6 +63,7 @@ def code_digest() -> str:
         "models",
         "frames",
         "preprocess.py",
+        "pipeline.py",
         "segmenter.py",
         "metrics.py",
     ):

@@ -22,14 +22,15 @@ import platformdirs
 from edge_seg import engines
 from edge_seg.bundle.golden import golden_check
 from edge_seg.errors import EdgeSegError
+from edge_seg.pipeline import Pipeline
 from edge_seg.progress import Track, silent
 
 if TYPE_CHECKING:
     from edge_seg.bundle.archive import Bundle
     from edge_seg.engines import Engine
     from edge_seg.engines.session import Options
+    from edge_seg.pipeline import Pipeline
     from edge_seg.preprocess import Frame
-    from edge_seg.segmenter import Pipeline
 
 SCHEMA = "edge-seg/choice-1"
 WARM_UP = 10
@@ -127,8 +128,6 @@ def _try(
     track: Track,
 ) -> Trial:
     """Build, self-test and time one model file; what goes wrong is its fault, and no end."""
-    from edge_seg.segmenter import Pipeline
-
     trial = Trial(precision, dict(options))
     model, spec = bundle.read(model_file), bundle.manifest.input
     try:

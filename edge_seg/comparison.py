@@ -20,8 +20,9 @@ from edge_seg.errors import EdgeSegError
 from edge_seg.files import scratch_folder, write_bytes
 from edge_seg.frames import FrameSet
 from edge_seg.machine import this_machine
+from edge_seg.pipeline import Timings
 from edge_seg.progress import Track, silent
-from edge_seg.segmenter import Timings, require_runnable, require_trust
+from edge_seg.segmenter import require_runnable, require_trust
 from edge_seg.worker import Job, Worker
 
 

@@ -16,9 +16,10 @@ from edge_seg.errors import EdgeSegError
 from edge_seg.files import explain, remove_stale, temporary_prefix, write_bytes
 from edge_seg.frames.images import quiet_opencv
 from edge_seg.frames.sources import ImageSource, Source
+from edge_seg.pipeline import Timings
 from edge_seg.preprocess import Frame
 from edge_seg.progress import Track, silent
-from edge_seg.segmenter import Segmenter, Timings
+from edge_seg.segmenter import Segmenter
 
 RECENT = 10_000
 """Frames whose timings are kept: a camera may run for days in flat memory."""

@@ -26,14 +26,13 @@ from typing import IO, TYPE_CHECKING
 import msgspec
 
 from edge_seg.errors import EdgeSegError, in_one_line
+from edge_seg.pipeline import Pipeline, Timings
 from edge_seg.preprocess import Frame, InputSpec
 from edge_seg.progress import Track, silent
-from edge_seg.segmenter import Timings
 
 if TYPE_CHECKING:
     from edge_seg.frames import FrameSet
     from edge_seg.metrics import Evaluation
-    from edge_seg.segmenter import Pipeline
 
 TIME_LIMIT_S = 900.0
 """A candidate that takes longer for one request hangs, or is of no use on an edge device."""
@@ -252,7 +251,6 @@ def end_with(parent: int) -> None:
 
 def _load(job: Job) -> Pipeline:
     from edge_seg import engines
-    from edge_seg.segmenter import Pipeline
 
     model = Path(job.model).read_bytes()
     return Pipeline(engines.find(job.engine).open(model, job.input, job.options, job.threads))

@@ -21,7 +21,8 @@ from edge_seg.bundle.signature import SIGNATURE, verify
 from edge_seg.comparison import Measured, measure
 from edge_seg.device import Device
 from edge_seg.frames import FrameSet
-from edge_seg.segmenter import Segmenter, Timings
+from edge_seg.pipeline import Timings
+from edge_seg.segmenter import Segmenter
 
 PI = "Raspberry Pi 4 Model B Rev 1.4"
 

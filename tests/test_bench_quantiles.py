@@ -9,7 +9,7 @@ from edge_seg.comparison import measure
 from edge_seg.errors import EdgeSegError
 from edge_seg.frames import FrameSet
 from edge_seg.machine import RELEVANT_ISA, peak_rss_bytes, this_machine
-from edge_seg.segmenter import STAGES, Timings
+from edge_seg.pipeline import STAGES, Timings
 
 
 def timings(*totals: float) -> list[Timings]:

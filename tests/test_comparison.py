@@ -16,7 +16,7 @@ from edge_seg.bundle.manifest import EngineRef
 from edge_seg.comparison import measure
 from edge_seg.errors import EdgeSegError
 from edge_seg.frames import FrameSet
-from edge_seg.segmenter import Timings
+from edge_seg.pipeline import Timings
 from edge_seg.worker import WorkerError
 
 

@@ -25,7 +25,8 @@ from edge_seg.models.model import Model
 from edge_seg.packer import Request, pack
 from edge_seg.packing import tournament
 from edge_seg.packing.judging import choose
-from edge_seg.segmenter import Segmenter, Timings
+from edge_seg.pipeline import Timings
+from edge_seg.segmenter import Segmenter
 from edge_seg.target import Target
 
 

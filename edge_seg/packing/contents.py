@@ -26,13 +26,13 @@ from edge_seg.frames import FrameSet
 from edge_seg.machine import this_machine
 from edge_seg.packing.model_card import model_card
 from edge_seg.packing.tournament import Arena, Contestant
+from edge_seg.pipeline import Pipeline
 from edge_seg.preprocess import Mask, resize, resize_mask
 from edge_seg.quantize import quantize_graph
 from edge_seg.quantize.recipe import encode
 from edge_seg.quantize.sensitivity import LayerNoise, simulate
 from edge_seg.report.page import write_report
 from edge_seg.report.record import LayerRow, RangeRow, ReportData, Sample, SetInfo
-from edge_seg.segmenter import Pipeline
 from edge_seg.steps import Steps
 
 if TYPE_CHECKING:

@@ -24,9 +24,9 @@ from edge_seg.errors import EdgeSegError, in_one_line
 from edge_seg.files import scratch_folder, sha256, write_bytes
 from edge_seg.frames.images import decode_mask
 from edge_seg.machine import this_machine
+from edge_seg.pipeline import Timings
 from edge_seg.progress import Track, silent
 from edge_seg.quantize import recipe as recipes
-from edge_seg.segmenter import Timings
 from edge_seg.worker import Job, Worker, WorkerError
 
 if TYPE_CHECKING:

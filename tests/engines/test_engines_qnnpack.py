@@ -26,10 +26,11 @@ from edge_seg.gate import MAX_DROP
 from edge_seg.metrics import evaluate
 from edge_seg.models import registry
 from edge_seg.models.model import Model, from_network
+from edge_seg.pipeline import Pipeline
 from edge_seg.preprocess import Frame, InputSpec, Mask, normalise, resize
 from edge_seg.quantize import Recipe, float_graph
 from edge_seg.quantize.graph import layers
-from edge_seg.segmenter import Pipeline, require_trust
+from edge_seg.segmenter import require_trust
 
 HEIGHT, WIDTH = 32, 64
 SPEC = InputSpec(HEIGHT, WIDTH)

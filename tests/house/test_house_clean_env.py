@@ -62,10 +62,10 @@ def bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     from edge_seg.bundle.manifest import EngineRef, Manifest, ModelSource
     from edge_seg.engines.lowering import Source
     from edge_seg.models import registry
+    from edge_seg.pipeline import Pipeline
     from edge_seg.quantize import float_graph
     from edge_seg.quantize.ranges import collect_ranges
     from edge_seg.quantize.recipe import Recipe, encode
-    from edge_seg.segmenter import Pipeline
 
     model = registry.load("lane-unet", weights="random")
     frame = np.random.default_rng(0).integers(0, 256, (256, 512, 3), dtype=np.uint8)

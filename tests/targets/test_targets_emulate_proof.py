@@ -21,11 +21,11 @@ from edge_seg.bundle.manifest import Candidate, EngineRef, Manifest, ModelSource
 from edge_seg.engines.lowering import Source
 from edge_seg.errors import EdgeSegError
 from edge_seg.models.model import Model
+from edge_seg.pipeline import Pipeline
 from edge_seg.preprocess import Frame, resize
 from edge_seg.quantize import float_graph
 from edge_seg.quantize.ranges import collect_ranges
 from edge_seg.quantize.recipe import Recipe, encode
-from edge_seg.segmenter import Pipeline
 from targets.raspberry_pi.emulate import __main__ as command
 from targets.raspberry_pi.emulate.guest import Guest, emulator_version
 from targets.raspberry_pi.emulate.proof import AGREEMENT, PROCESSORS, judge, prove

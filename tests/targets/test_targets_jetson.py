@@ -26,10 +26,10 @@ from edge_seg.models import registry
 from edge_seg.models.model import from_network
 from edge_seg.packer import Request, pack
 from edge_seg.packing.request import NothingPackedError, entrants
+from edge_seg.pipeline import Pipeline
 from edge_seg.preprocess import InputSpec, resize
 from edge_seg.quantize import Recipe, collect_ranges, float_graph
 from edge_seg.quantize.graph import layers
-from edge_seg.segmenter import Pipeline
 from edge_seg.target import find
 from targets.jetson.check import CAPABILITIES, float_convolutions, judge
 from targets.jetson.inspection import FLOAT_ON_PURPOSE, inspect
