@@ -102,6 +102,14 @@ class Engine:
             raise self._missing()
         return str(importlib.import_module(f"{self.folder}.session").hardware())
 
+    def file_here(self, model: bytes) -> bytes:
+        """Return what `here` is given of a file: the same values, in its stand-in's form."""
+        if self.here() is self:
+            return model
+        lowering = importlib.import_module(f"{self.folder}.lowering")
+        same: bytes = getattr(lowering, "for_stand_in", bytes)(model)
+        return same
+
     def prepare(self, model: bytes, options: Options, track: Track) -> None:
         """Make what opening a file needs, ahead of time; only engines with a stand-in build."""
         if self.stand_in:

@@ -92,7 +92,7 @@ def golden_of(
     tests, members = make_golden(images, masks, CAMERA_AGREEMENT, precision=precision)
     small = [resize(image, spec) for image in images]
     pipeline = Pipeline(
-        contestant.runner.open(contestant.model, spec, contestant.options, arena.threads)
+        contestant.runner.open(contestant.run_file, spec, contestant.options, arena.threads)
     )
     more_tests, more_members = make_golden(
         small, [pipeline(i) for i in small], folder=NETWORK, precision=precision
@@ -259,8 +259,8 @@ def _notes(manifest: Manifest, agreement: dict[str, float]) -> list[str]:
     stood_in = {c.engine: c.run_by for c in candidates if c.run_by}
     notes += [
         f"{engine} was not run here, as this machine has no hardware for it: {stand_in} ran its "
-        "files in its place, int8 with integer kernels. Its masks are what the device is held to; "
-        "latency and memory are for the device to measure, and it times the precisions itself"
+        "files in its place, int8 with integer kernels where it has them. Its masks are what the "
+        "device is held to; latency and memory are for the device to measure"
         for engine, stand_in in stood_in.items()
     ]
     if manifest.architecture != platform.machine() and not stood_in:

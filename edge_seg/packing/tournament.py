@@ -10,6 +10,7 @@ import importlib.util
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,6 +63,11 @@ class Contestant:
     def runner(self) -> Engine:
         """What runs the file on this machine: the engine, or its stand-in."""
         return self.engine.here()
+
+    @cached_property
+    def run_file(self) -> bytes:
+        """What the runner is given: the file, or the same in its stand-in's form."""
+        return self.engine.file_here(self.model)
 
 
 @dataclass(frozen=True)
@@ -160,7 +166,7 @@ class Arena:
     def _run_key(self, contestant: Contestant) -> tuple[str, ...]:
         """Return what a contestant's masks follow from."""
         return (
-            sha256(contestant.model),
+            sha256(contestant.run_file),
             repr(self.source.model.input),  # TorchScript files do not hold the size
             repr(sorted(contestant.options.items())),
             contestant.runner.name,
@@ -219,7 +225,7 @@ class Arena:
     def _worker(self, contestant: Contestant) -> Iterator[Worker]:
         with scratch_folder() as folder:
             model = folder / f"model.{contestant.engine.suffix}"
-            write_bytes(model, contestant.model)
+            write_bytes(model, contestant.run_file)
             job = Job(
                 engine=contestant.runner.name,
                 model=str(model),

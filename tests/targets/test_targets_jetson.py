@@ -7,7 +7,9 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from every_operator import every_operator
 from frames_of import every
@@ -19,6 +21,7 @@ from edge_seg.bundle.manifest import Gate
 from edge_seg.cache import Cache
 from edge_seg.classes import LANE, ClassMap
 from edge_seg.engines.lowering import Source
+from edge_seg.engines.tensorrt.lowering import for_stand_in
 from edge_seg.errors import EdgeSegError
 from edge_seg.frames import FrameSet
 from edge_seg.metrics import Evaluation, evaluate
@@ -126,9 +129,30 @@ def test_half_precision_keeps_the_first_weights_normal() -> None:
 
 
 def scored(source: Source, precision: str, frames: FrameSet) -> Evaluation:
-    engine = engines.find("onnxruntime")
-    session = engine.open(lowered(source, precision), source.model.input, {})
+    file = for_stand_in(lowered(source, precision))
+    session = engines.find("onnxruntime").open(file, source.model.input, {})
     return evaluate(Pipeline(session), frames)
+
+
+def test_the_stand_in_computes_the_same_with_integers(tmp_path: Path) -> None:
+    source = shipped("lane-unet", 2)
+    file = lowered(source, "int8")
+    integer = for_stand_in(file)
+    frame = resize(FrameSet.open("lane-test").image(0), source.model.input)
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    masks = []
+    for payload in (file, integer):
+        session = onnxruntime.InferenceSession(payload, options, providers=["CPUExecutionProvider"])
+        masks.append(session.run(None, {"frame": frame[None]})[0])
+    assert np.mean(masks[0] == masks[1]) > 0.999
+    ran = [node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node]
+    assert ran.count("QLinearConv") == 22 and ran.count("Conv") == 1  # the logits'
+
+
+def test_a_float_file_is_as_it_was() -> None:
+    file = lowered(shipped("lane-unet", 2), "float16")
+    assert for_stand_in(file) == file
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -1,7 +1,7 @@
 """TensorRT: builds its engine on the device, from an ONNX file whose Q/DQ pairs say what is int8.
 
-A host without an NVIDIA GPU runs the same file in ONNX Runtime. TensorRT for RTX, on a desktop,
-reads it too.
+A host without an NVIDIA GPU runs the same file in ONNX Runtime, in the form of its kernels.
+TensorRT for RTX, on a desktop, reads it too.
 """
 
 from edge_seg.engines import Engine, OlderRuntime

@@ -22,7 +22,12 @@ from edge_seg.quantize.graph import (
     set_constant,
     shape,
 )
-from edge_seg.quantize.signed import IR_VERSION, cast_frame_first, quantize_signed
+from edge_seg.quantize.signed import (
+    FUSED_WITH_ACTIVATION,
+    IR_VERSION,
+    cast_frame_first,
+    quantize_signed,
+)
 
 PIXEL_SCALE = 256.0
 """A power of two: dividing by it is exact in every float type."""
@@ -88,3 +93,26 @@ def _scale_pixels(graph: onnx.ModelProto) -> None:
         name = f"{node.input[1]}.scaled"
         set_constant(graph, name, weight.astype(np.float32) * np.float32(PIXEL_SCALE))
         node.input[0], node.input[1] = scaled, name
+
+
+def for_stand_in(model: bytes) -> bytes:
+    """Return an int8 file with the pair in front of each ReLU too, on the scale behind it.
+
+    The same values, as ``round(max(x, 0)) = max(round(x), 0)``; ONNX Runtime has integer kernels
+    for a convolution, and for an add, that ends with the pair, and none that ends with a ReLU.
+    """
+    graph = onnx.load_from_string(model)
+    for activation in [n for n in graph.graph.node if n.op_type in ("Relu", "Clip")]:
+        maker = producer(graph, activation.input[0])
+        readers = consumers(graph, activation.output[0])
+        fused = maker is not None and maker.op_type in FUSED_WITH_ACTIVATION
+        if not fused or [n.op_type for n in readers] != ["QuantizeLinear"]:
+            continue
+        grid, name = readers[0].input[1:], activation.input[0]
+        pair = [
+            helper.make_node("QuantizeLinear", [name, *grid], [f"{name}_early"], f"{name}_q"),
+            helper.make_node("DequantizeLinear", [f"{name}_early", *grid], [f"{name}_dq"]),
+        ]
+        insert_before(graph, activation, pair)
+        activation.input[0] = f"{name}_dq"
+    return graph.SerializeToString(deterministic=True)
