@@ -23,7 +23,7 @@ help:  ## this list
 	@echo "usage: make TARGET"
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1 /p' $(MAKEFILE_LIST) | awk '{ printf "  make %-10s", $$2; $$1 = $$2 = ""; print }'
 
-demo: $(OUT)/lane.edgeseg $(OUT)/lane-pi.edgeseg  ## pack lane-unet for this machine and a Raspberry Pi, run it [SOURCE=photo or video], write a report
+demo: $(OUT)/lane.edgeseg $(OUT)/lane-pi.edgeseg $(OUT)/lane-jetson.edgeseg  ## pack lane-unet for this machine, a Raspberry Pi and a Jetson, run it [SOURCE=photo or video], write a report
 	$(BIN)/edge-seg run $(OUT)/lane.edgeseg lane-test --trust -o $(OUT)/masks
 	@$(BIN)/edge-seg inspect $(OUT)/lane.edgeseg --report $(OUT)/report.html
 	@echo
@@ -31,6 +31,7 @@ demo: $(OUT)/lane.edgeseg $(OUT)/lane-pi.edgeseg  ## pack lane-unet for this mac
 	@echo "its report            $(OUT)/report.html   (open it in a browser)"
 	@echo "the tournament        $(OUT)/pack.json"
 	@echo "for a Raspberry Pi    $(OUT)/lane-pi.edgeseg$(if $(PROVE),, (not proven: sudo apt install qemu-user-static))"
+	@echo "for a Jetson          $(OUT)/lane-jetson.edgeseg"
 	@echo "masks, shipped frames $(OUT)/masks"
 ifneq ($(SOURCE),)
 	@echo "masks, your frames    $(OUT)/source"
@@ -47,6 +48,10 @@ $(OUT)/lane.edgeseg: $(VENV)/.pack edge_seg/models/weights/lane-unet.safetensors
 $(OUT)/lane-pi.edgeseg: $(OUT)/lane.edgeseg
 	@echo "== packing for a Raspberry Pi$(if $(PROVE),$(comma) proven on its emulated processors): about 3 minutes"
 	$(BIN)/edge-seg pack --target raspberry-pi $(PROVE) -o $@ --json $(OUT)/pack-pi.json
+
+$(OUT)/lane-jetson.edgeseg: $(OUT)/lane.edgeseg
+	@echo "== packing for a Jetson, checked by NVIDIA's builder: about 2 minutes"
+	$(BIN)/edge-seg pack --target jetson -o $@ --json $(OUT)/pack-jetson.json
 
 setup: $(VENV)/.dev  ## install everything for development into .venv (demo and test do it too)
 
@@ -93,7 +98,7 @@ $(VENV)/.torch: $(VENV)/.venv .ci/install_torch.py constraints.txt
 
 $(VENV)/.pack: $(VENV)/.torch $(INPUTS)
 	@echo "== 3/3 edge-seg with what packing needs"
-	$(INSTALL) -e '.[pack]'
+	$(INSTALL) -e '.[pack,jetson-check]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.torch $(INPUTS)

@@ -104,12 +104,33 @@ def raspberry_pi(
     result = {}
     with tempfile.TemporaryDirectory() as place:
         for name in names():
-            bundle = Path(place) / f"{name}.edgeseg"
-            record = RESULTS / f"pack-raspberry-pi-{name}.json"
-            options = ["--target", "raspberry-pi", "--json", str(record)]
-            command = [*_pack_command(name, Path(bundle.name)), *options]
-            seconds = _seconds(command, {"XDG_CACHE_HOME": str(Path(place) / name)}, place)
+            bundle, seconds = _pack_cold(name, "raspberry-pi", Path(place))
             result[name] = {"pack_cold_s": seconds, **against_bare(bundle), **prove(bundle)}
+    console.print_json(data=result)
+    _keep(out, {"models": result})
+
+
+@app.command()
+def jetson(
+    out: Annotated[Path, typer.Option("-o", "--output")] = RESULTS / "jetson.json",
+) -> None:
+    """Pack both models for a Jetson, build their graphs, and run them in x86's engines."""
+    from benchmarks.jetson import built, on_x86
+
+    result = {}
+    with tempfile.TemporaryDirectory() as place:
+        for name in names():
+            bundle, seconds = _pack_cold(name, "jetson", Path(place))
+            x86 = {}
+            for engine in ("onnxruntime", "openvino"):
+                folder = Path(place) / engine
+                folder.mkdir(exist_ok=True)
+                x86[engine] = _pack(name, folder, "--engine", engine)
+            result[name] = {
+                "pack_cold_s": seconds,
+                "built": built(bundle),
+                "on_x86": on_x86(bundle, x86),
+            }
     console.print_json(data=result)
     _keep(out, {"models": result})
 
@@ -198,6 +219,15 @@ def _pack(model: str, folder: Path, *options: str) -> Path:
     command = [*_pack_command(model, Path(bundle.name)), *options]
     subprocess.run(command, check=True, cwd=folder)
     return bundle
+
+
+def _pack_cold(model: str, target: str, folder: Path) -> tuple[Path, float]:
+    """Pack with nothing cached, keep the record; return the bundle and the seconds it took."""
+    bundle = folder / f"{model}.edgeseg"
+    record = RESULTS / f"pack-{target}-{model}.json"
+    options = ["--target", target, "--json", str(record)]
+    command = [*_pack_command(model, Path(bundle.name)), *options]
+    return bundle, _seconds(command, {"XDG_CACHE_HOME": str(folder / model)}, str(folder))
 
 
 def _pack_command(model: str, bundle: Path) -> list[str]:

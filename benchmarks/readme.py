@@ -30,6 +30,9 @@ def filled(readme: str, results: Path) -> str:
         f"raspberry-pi-{UNET}": _tournament(records[f"pack-raspberry-pi-{UNET}"]),
         f"raspberry-pi-{DEEPLAB}": _tournament(records[f"pack-raspberry-pi-{DEEPLAB}"]),
         "raspberry-pi": _raspberry_pi(records["raspberry-pi"]["models"]),
+        f"jetson-{UNET}": _tournament(records[f"pack-jetson-{UNET}"]),
+        f"jetson-{DEEPLAB}": _tournament(records[f"pack-jetson-{DEEPLAB}"]),
+        "jetson": _jetson(records["jetson"]["models"]),
         "instructions": _instructions(records["raspberry-pi-instructions"]["reports"]),
         "pipelines": _pipelines(records["x86-pipelines"]),
         "lane-test": _lane_test(records),
@@ -103,6 +106,47 @@ def _raspberry_pi(models: Record) -> str:
         row("proof, packages downloaded", lambda m: f"{figure(m['proof_s'], 0)} s"),
         row("pack without proof, nothing cached", lambda m: f"{figure(m['pack_cold_s'], 0)} s"),
         row("frame to mask over a bare LiteRT `invoke`", lambda m: figure(m["times_bare"])),
+    ]
+    return _table(["", UNET, DEEPLAB], rows)
+
+
+def _jetson(models: Record) -> str:
+    def row(title: str, value: Any) -> list[str]:
+        return [title, *(value(models[name]) for name in (UNET, DEEPLAB))]
+
+    def of(precision: str, field: str) -> Any:
+        def values(model: Record) -> str:
+            builds = model["built"][precision]["builds"]
+            ends = (pick(build[field] / 1e6 for build in builds) for pick in (min, max))
+            return " to ".join(dict.fromkeys(figure(end, 1) for end in ends))
+
+        return values
+
+    def taken(model: Record) -> str:
+        names = [build["capability"] for build in model["built"]["int8"]["builds"]]
+        return ", ".join(names)
+
+    def kernels(precision: str) -> Any:
+        return lambda m: str(m["built"][precision]["builds"][0]["kernels"])
+
+    def floats(model: Record) -> str:
+        return ", ".join(model["built"]["int8"]["float_convolutions"]) or "none"
+
+    def times(engine: str) -> Any:
+        return lambda m: figure(m["on_x86"][engine]["times_own"])
+
+    rows = [
+        row("int8 graph taken and built for", taken),
+        row("convolutions that stayed float in it", floats),
+        row("kernels of the int8 engine", kernels("int8")),
+        row("kernels of the float16 engine", kernels("float16")),
+        row("int8 engine's weights, MB", of("int8", "weight_bytes")),
+        row("int8 engine's activations, MB", of("int8", "activation_bytes")),
+        row("float16 engine's weights, MB", of("float16", "weight_bytes")),
+        row("float16 engine's activations, MB", of("float16", "activation_bytes")),
+        row("pack, nothing cached", lambda m: f"{figure(m['pack_cold_s'], 0)} s"),
+        row("its int8 file in ONNX Runtime on x86, over x86's own", times("onnxruntime")),
+        row("its int8 file in OpenVINO on x86, over x86's own", times("openvino")),
     ]
     return _table(["", UNET, DEEPLAB], rows)
 

@@ -75,6 +75,7 @@ def latency_of(manifest: Manifest, measured: Measured, threads: int | None) -> L
             for stage, row in entry.stages.items()
         },
         samples_ms=samples(measured.timings),
+        precision=entry.precision,
         runtime=runtime,
         runtime_version=runtime_version,
         threads=threads,

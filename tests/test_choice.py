@@ -14,6 +14,7 @@ import pytest
 from drawn_roads import draw_road
 from typer.testing import CliRunner
 
+from edge_seg.attach import attach
 from edge_seg.bundle.archive import Bundle, open_bundle, write_bundle
 from edge_seg.bundle.golden import golden_check
 from edge_seg.choice import choose
@@ -157,6 +158,15 @@ def test_bench_times_what_was_chosen(bundle: Bundle, board: Path, few_frames: Fr
     choice = choose(bundle)
     assert entry.precision == choice.precision
     assert entry.size_bytes == bundle.manifest.members[choice.model_file].size
+
+
+def test_an_attached_latency_says_what_ran(
+    bundle: Bundle, board: Path, few_frames: FrameSet
+) -> None:
+    measured = measure(bundle.path, [], few_frames, 10)
+    attach(bundle.path, measured)
+    (latency,) = open_bundle(bundle.path).manifest.latencies
+    assert latency.precision == choose(bundle).precision
 
 
 def test_build_shows_the_trials(bundle: Bundle, board: Path) -> None:

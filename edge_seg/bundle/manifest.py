@@ -128,15 +128,17 @@ class Latency(msgspec.Struct, frozen=True):
     """How long frames took on a device: ``stages["total"]["p50"]``, milliseconds.
 
     ``samples_ms`` are the totals of some hundred frames in order of time, to draw from: evenly
-    spaced where more were timed. ``threads`` is what the engine was allowed, ``None`` its own
-    choice. ``before`` is the device at rest, ``after`` at the end of the work; ``warnings`` say
-    what slowed it in between. What the device does not tell is ``None`` or empty.
+    spaced where more were timed. ``precision`` is what ran, ``threads`` what the engine was
+    allowed, ``None`` its own choice. ``before`` is the device at rest, ``after`` at the end of the
+    work; ``warnings`` say what slowed it in between. What the device does not tell is ``None``
+    or empty.
     """
 
     device: str
     frames: Count
     stages: dict[str, dict[str, float]]
     samples_ms: list[float] = []
+    precision: str = ""
     runtime: str = ""
     runtime_version: str = ""
     threads: int | None = None
