@@ -37,7 +37,10 @@ class Facts(msgspec.Struct, frozen=True):
 
 
 class Inspection(msgspec.Struct, frozen=True):
-    """What a device's own compiler says of a lowered file, on the host."""
+    """What a device's own compiler says of a lowered file, on the host.
+
+    ``compiler`` is empty where it is not installed.
+    """
 
     compiler: str
     tables: list[Facts] = []
@@ -46,7 +49,7 @@ class Inspection(msgspec.Struct, frozen=True):
 
 Inspect = Callable[[str, bytes, "Track"], "Inspection | None"]
 """``inspect(engine, file, track)`` has the device's own compiler look at a lowered file: None where
-it has nothing to say of this engine or is not installed; raises `EdgeSegError` where it refuses."""
+it is not for this engine; raises `EdgeSegError` where it refuses the file."""
 
 
 @dataclass(frozen=True)

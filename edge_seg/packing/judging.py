@@ -170,7 +170,15 @@ def say(entry: Judged) -> str:
     kept = len(entry.contestant.float_layers)
     floats = f", {kept} layers in float" if kept else ""
     verdict = f", misses the gate: {entry.missed}" if entry.missed else ""
+    if entry.inspection is not None:
+        verdict += f", {_checked(entry.inspection)}"
     return (
         f"mIoU {entry.evaluation.miou:.2f} %, {len(entry.contestant.model) / 1e6:.1f} MB"
         f"{floats}{verdict}"
     )
+
+
+def _checked(inspection: Inspection) -> str:
+    if inspection.compiler:
+        return f"built by {inspection.compiler}"
+    return "not checked by the device's compiler"

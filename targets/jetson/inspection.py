@@ -1,6 +1,6 @@
 """What NVIDIA's builder made of a graph, as the tables of the report.
 
-inspection = inspect(model)        # None where TensorRT for RTX is not installed
+inspection = inspect(model)
 inspection.tables[0].rows          # a row a GPU generation: kernels, memory, seconds
 """
 
@@ -16,15 +16,15 @@ FLOAT_ON_PURPOSE = ("up_rows", "up_columns")
 """The bilinear upsampling of the logits, which are decided in float."""
 
 
-def inspect(model: bytes, track: Track = silent) -> Inspection | None:
-    """Build an ONNX file ahead of time for four GPU generations.
+def inspect(model: bytes, track: Track = silent) -> Inspection:
+    """Build an ONNX file ahead of time for four GPU generations, where TensorRT for RTX is there.
 
     Raises `EdgeSegError` where the parser or the builder refuses it.
     """
     try:
         judgement = judge(model, track=track)
-    except MissingRuntimeError:
-        return None
+    except MissingRuntimeError as error:
+        return Inspection(compiler="", notes=[f"nobody has checked this graph: {error}"])
     return Inspection(
         compiler=f"TensorRT for RTX {judgement.runtime_version}",
         tables=[_builds(judgement), _layers(judgement)],

@@ -19,8 +19,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edge_seg.engines.tensorrt import api as adapter
 from edge_seg.engines.tensorrt import build as building
-from edge_seg.engines.tensorrt.api import MODULES, Api, Message, last_error, load_api, shortened
+from edge_seg.engines.tensorrt import messages
+from edge_seg.engines.tensorrt.api import MODULES, Api, load_api
 from edge_seg.engines.tensorrt.build import BuildError, Built, Settings, build
+from edge_seg.engines.tensorrt.messages import Message, last_error, shortened
 from edge_seg.errors import EdgeSegError, MissingRuntimeError
 
 SM86 = Settings(compute_capability="SM86")
@@ -110,6 +112,21 @@ def test_the_graph_types_a_network_where_it_can(
     assert api.precision_flags(True, False, dla) == precision
     assert api.precision_flags(False, True, dla) == precision[1:]
     assert api.precision_flags(False, False, dla) == []
+
+
+@pytest.mark.parametrize("capability", ["7.5", "8.6", "8.9", "12.0"])
+def test_tensorrt_for_rtx_runs_on_what_it_builds_for(rtx: Api, capability: str) -> None:
+    rtx.require_runs_on("a GPU", capability)
+
+
+@pytest.mark.parametrize("capability", ["9.0", "8.7"])
+def test_tensorrt_for_rtx_refuses_other_gpus(rtx: Api, capability: str) -> None:
+    with pytest.raises(EdgeSegError, match=rf"does not run on a GPU, compute .* {capability}: pip"):
+        rtx.require_runs_on("a GPU", capability)
+
+
+def test_any_tensorrt_of_its_own_may_run_anywhere() -> None:
+    named("10.3.0").require_runs_on("Orin", "8.7")
 
 
 def test_only_tensorrt_for_rtx_builds_ahead() -> None:
@@ -240,10 +257,10 @@ def test_memory_is_told_from_other_reasons() -> None:
         "Requested amount of GPU memory (15485030400 bytes) could not be allocated.",
         "Unexpected exception std::bad_alloc",
     ]
-    assert all(adapter.says([text], adapter.MEMORY) for text in lacking)
+    assert all(messages.says([text], messages.MEMORY) for text in lacking)
     other = "Could not find any implementation for node conv due to insufficient workspace."
-    assert not adapter.says([other], adapter.MEMORY)
-    assert adapter.says([other], adapter.WORKSPACE)
+    assert not messages.says([other], messages.MEMORY)
+    assert messages.says([other], messages.WORKSPACE)
 
 
 @pytest.mark.parametrize("capability", ["SM80", "SM86", "SM89", "SM120"])

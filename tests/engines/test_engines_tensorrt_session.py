@@ -19,7 +19,7 @@ from host_gpu import HostGpu
 pytest.importorskip("cuda.bindings.driver", reason="cuda-python is not installed")
 
 from edge_seg.engines.tensorrt import cuda, session
-from edge_seg.engines.tensorrt.api import load_api, make_logger
+from edge_seg.engines.tensorrt.api import Api, load_api, make_logger
 from edge_seg.engines.tensorrt.build import Built, Settings
 from edge_seg.engines.tensorrt.cuda import Device, device
 from edge_seg.engines.tensorrt.plans import plans_folder
@@ -120,9 +120,12 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     ) -> Runtime:
         runtime, remaining = Runtime(host, ends), list(plans)
         module = SimpleNamespace(
-            Runtime=runtime.start, TensorIOMode=runtime.TensorIOMode, ILogger=Logger
+            Runtime=runtime.start,
+            TensorIOMode=runtime.TensorIOMode,
+            ILogger=Logger,
+            IBuilderConfig=SimpleNamespace(),
         )
-        api = SimpleNamespace(module=module, name="tensorrt", version="10.7.0")
+        api = Api(module, "tensorrt", "10.7.0")
 
         def build(*arguments: Any, **keywords: Any) -> Built:
             return Built(remaining.pop(0), b"", ())  # type: ignore[arg-type]

@@ -15,10 +15,10 @@ from __future__ import annotations
 import importlib
 import re
 import warnings
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
+from edge_seg.engines.tensorrt.messages import Message, last_error
 from edge_seg.errors import EdgeSegError, MissingRuntimeError, closest, in_one_line
 
 MODULES = ("tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings")
@@ -26,29 +26,6 @@ MODULES = ("tensorrt", "tensorrt_rtx", "tensorrt_rtx_bindings")
 OLDEST = (8, 5)
 """JetPack 5.1. Before it, an engine has no uint8 tensors and no `execute_async_v3`."""
 NEWEST_MAJOR = 11
-
-_GENERIC = re.compile(r"engine(Ptr)? != nullptr|catchCudaError")
-"""Said after, or beside, the message that holds the reason."""
-_FRAMES = (
-    re.compile(r"^.*?Error Code:? \d+: [^(\[]*\((?P<rest>.*)\)\s*$", re.DOTALL),
-    re.compile(r"^Assertion failed: \S[^:]*(?:::[^:]+)*: (?P<rest>.+)$", re.DOTALL),
-    re.compile(r"^\[[^\]]*\] (?P<rest>.+)$", re.DOTALL),
-)
-"""What NVIDIA writes around a reason: the call and its code, the C++ assertion, the source line."""
-_TAIL = re.compile(r"[.;]?\s*(In \w+ at \S+:\d+|\[\w+\.cpp:\d+: \w+\].*|Please .*)$", re.DOTALL)
-"""What it writes behind: where in its source, and flags of the C++ API to try."""
-
-MEMORY = ("out of memory", "outofmemory", "bad_alloc", "could not be allocated", "alloc_failed")
-"""In what TensorRT and CUDA say (errors and warnings) where memory ran out while building."""
-WORKSPACE = ("insufficient workspace", "within workspace limit", "increasing the workspace")
-"""What is said where no kernel gets by with the workspace that it may use."""
-
-
-class Message(NamedTuple):
-    """What a runtime said: severity ("ERROR", "WARNING", "INFO", "VERBOSE" ...) and text."""
-
-    severity: str
-    text: str
 
 
 @dataclass(frozen=True)
@@ -112,6 +89,21 @@ class Api:
             return []
         flags = [self.module.BuilderFlag.INT8] if quantized else []
         return flags + ([self.module.BuilderFlag.FP16] if quantized or half else [])
+
+    def require_runs_on(self, gpu: str, compute_capability: str) -> None:
+        """Raise `EdgeSegError` where this TensorRT has no kernels for the GPU ("8.7").
+
+        TensorRT for RTX names the generations that it is for; TensorRT itself only knows when it
+        builds.
+        """
+        if not self.builds_ahead:
+            return
+        known = [name for name in self.module.ComputeCapability.__members__ if name[:2] == "SM"]
+        if f"SM{compute_capability.replace('.', '')}" not in known:
+            raise EdgeSegError(
+                f"TensorRT for RTX {self.version} does not run on {gpu}, compute capability "
+                f"{compute_capability}: pip install tensorrt"
+            )
 
     def capability(self, name: str) -> Any:
         """Return the GPU generation of a name like "SM86", to build an engine for."""
@@ -228,12 +220,6 @@ def make_builder(api: Api, logger: Any) -> Any:
         ) from error
 
 
-def says(texts: Iterable[str], words: Iterable[str]) -> bool:
-    """Say whether one of the texts holds one of the words, written large or small."""
-    words = list(words)
-    return any(word in text.lower() for text in texts for word in words)
-
-
 def use_timing_cache(config: Any, content: bytes) -> None:
     """Let the builder read and fill a timing cache; one that it refuses is begun anew."""
     with warnings.catch_warnings():
@@ -251,41 +237,3 @@ def timing_cache_of(config: Any) -> bytes:
         warnings.simplefilter("ignore")
         cache = config.get_timing_cache()
         return b"" if cache is None else bytes(cache.serialize())
-
-
-def last_error(messages: Iterable[Message]) -> str:
-    """Return the last error that says something, shortened to one line."""
-    errors = [message.text for message in messages if message.severity.endswith("ERROR")]
-    telling = [text for text in errors if not _GENERIC.search(text)]
-    return shortened((telling or errors or ["it does not say why"])[-1])
-
-
-def node_refused(error: Any) -> str:
-    """Return operator, name, reason and way out of what the ONNX parser found wrong."""
-    # Names came with TensorRT 10; before, there is the node's number in the file.
-    name = error.node_name() if hasattr(error, "node_name") else f"number {error.node()}"
-    kind = error.node_operator() if hasattr(error, "node_operator") else "node"
-    reason = shortened(error.desc()).removeprefix(f"{name}: ")
-    return f"{kind} '{name}': {reason}; change the model there, then pack again"
-
-
-def shortened(text: str, limit: int = 240) -> str:
-    r"""Return the reason out of one of NVIDIA's messages, in one line.
-
-    >>> shortened("Assertion failed: isOk(zero): Non-zero zero point is not supported.")
-    'Non-zero zero point is not supported'
-    >>> shortened("IBuilder::f: Error Code 4: API Usage Error (No output. In g at /a/b.cpp:38)")
-    'No output'
-    """
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    # The first says "Invalid Node - NAME", which is told anyway, and a driver that is missing on
-    # a machine without a GPU is not the reason.
-    telling = [line for line in lines if not re.match(r"Invalid Node - |\[\d+\]$", line)]
-    reason = next((line for line in telling if not _GENERIC.search(line)), "".join(lines[:1]))
-    before = ""
-    while reason != before:
-        before = reason
-        for frame in _FRAMES:
-            reason = frame.sub(r"\g<rest>", reason)
-        reason = _TAIL.sub("", reason).strip()
-    return reason.removesuffix(".")[:limit]

@@ -15,17 +15,19 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edge_seg.engines.tensorrt.api import (
-    MEMORY,
-    WORKSPACE,
     Api,
-    Message,
-    last_error,
     make_builder,
     make_logger,
-    node_refused,
-    says,
     timing_cache_of,
     use_timing_cache,
+)
+from edge_seg.engines.tensorrt.messages import (
+    MEMORY,
+    WORKSPACE,
+    Message,
+    last_error,
+    node_refused,
+    says,
 )
 from edge_seg.engines.tensorrt.watch import Watch, watched
 from edge_seg.errors import EdgeSegError

@@ -18,16 +18,10 @@ from collections.abc import Callable
 from typing import Any
 
 from edge_seg.engines.session import Options, check_ends
-from edge_seg.engines.tensorrt.api import (
-    MEMORY,
-    Api,
-    last_error,
-    load_api,
-    make_logger,
-    says,
-)
+from edge_seg.engines.tensorrt.api import Api, load_api, make_logger
 from edge_seg.engines.tensorrt.build import Built, Settings, build
 from edge_seg.engines.tensorrt.cuda import Buffer, Device, Graph, Stream, device
+from edge_seg.engines.tensorrt.messages import MEMORY, last_error, says
 from edge_seg.engines.tensorrt.plans import forget, plan_for
 from edge_seg.errors import EdgeSegError
 from edge_seg.preprocess import Frame, InputSpec, Mask, resize
@@ -40,7 +34,7 @@ def hardware() -> str:
     Raises `EdgeSegError` where there is no TensorRT, no cuda-python, no driver or no GPU.
     """
     gpu = device()  # first, as TensorRT takes a second to load
-    load_api()
+    load_api().require_runs_on(gpu.name, gpu.compute_capability)
     return f"{gpu.name}, compute capability {gpu.compute_capability}"
 
 
