@@ -34,6 +34,7 @@ from edge_seg.preprocess import InputSpec, resize
 from edge_seg.quantize import Recipe, collect_ranges, float_graph
 from edge_seg.quantize.graph import layers
 from edge_seg.target import find
+from targets.jetson import check
 from targets.jetson.check import CAPABILITIES, float_convolutions, judge
 from targets.jetson.inspection import FLOAT_ON_PURPOSE, inspect
 
@@ -173,6 +174,16 @@ def test_an_inspection_says_what_is_in_int8() -> None:
     assert [row[0] for row in builds.rows] == list(CAPABILITIES)
     assert len(kernels.rows) == int(builds.rows[0][1])
     assert "every convolution reads int8" in inspection.notes
+
+
+def test_without_the_builder_the_report_says_that_nobody_checked(
+    request_for_jetson: Request, pack_cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check, "RUNTIMES", ("no_such_module",))
+    result = pack(request_for_jetson, cache=pack_cache)
+    report = open_bundle(result.path).read("report.html").decode()
+    assert result.held and "nobody has checked this graph" in report
+    assert "edge-seg[jetson-check]" in report
 
 
 @pytest.fixture
