@@ -60,6 +60,7 @@ def float_graph(model: Model) -> onnx.ModelProto:
     """Return the folded float graph of ``model``; raises `EdgeSegError` if it can't be exported."""
     exported = _modern(model.onnx, model.name) if model.onnx is not None else _export(model)
     given = onnx.load_from_string(exported)
+    _require_standard(given, model.name)
     tidy(given, LOGITS, OUR_NAMES)
     graph = _optimize(given.SerializeToString(), model.name)
     if model.module is not None:
@@ -114,6 +115,16 @@ def _modern(payload: bytes, name: str) -> bytes:
             f"{name} is ONNX opset {opset}, and cannot be brought to {OPSET}: export it again "
             f"with opset_version={OPSET}"
         ) from error
+
+
+def _require_standard(model: onnx.ModelProto, name: str) -> None:
+    """Refuse operators of somebody's own, which one runtime alone may know."""
+    for node in model.graph.node:
+        if node.domain not in ("", "ai.onnx"):
+            raise EdgeSegError(
+                f"{name} has an operator that is not ONNX's own ({node.domain}.{node.op_type} "
+                f"'{node.name}'): export it again with standard operators"
+            )
 
 
 def _name_later_calls(graph: onnx.ModelProto, modules: set[str]) -> None:

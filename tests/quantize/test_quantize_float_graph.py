@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
+import onnx
 import pytest
 import torch
 from small_graphs import (
@@ -145,6 +148,16 @@ def test_a_model_that_comes_as_onnx_gives_its_own_logits(tmp_path, tiny_model: M
     frame = noise_frame(brought.input.height, brought.input.width)
     found = run_frame(float_graph(brought), frame)
     assert np.abs(found - module_logits(tiny_model, frame)).max() < 1e-4
+
+
+def test_an_operator_of_one_runtime_alone_is_refused(tmp_path, tiny_model: Model) -> None:
+    graph = float_graph(tiny_model)
+    relu = next(node for node in graph.graph.node if node.op_type == "Relu")
+    relu.op_type, relu.domain = "Gelu", "com.microsoft"
+    graph.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
+    model = dataclasses.replace(tiny_model, onnx=graph.SerializeToString(), module=None)
+    with pytest.raises(EdgeSegError, match=r"not ONNX's own \(com\.microsoft\.Gelu '/"):
+        float_graph(model)
 
 
 def test_an_operator_that_onnx_lacks_is_named_in_one_line() -> None:

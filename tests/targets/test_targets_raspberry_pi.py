@@ -93,7 +93,9 @@ def test_the_host_runs_what_it_packed_for_the_device(pack_for_pi: Pack, model: s
         assert golden_check(bundle, segmenter).identical == 4
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(
+    "model", [pytest.param("lane-unet", marks=pytest.mark.slow), "deeplabv3plus-mobilenetv2"]
+)
 def test_litert_is_proven_on_both_processors(
     make_guest: MakeGuest, pack_for_pi: Pack, model: str
 ) -> None:
