@@ -51,7 +51,7 @@ def quantize_one_layer(graph: onnx.ModelProto, recipe: Recipe, layer: str) -> on
         readers = consumers(graph, node.output[0])
         activation = [n.name for n in readers if n.op_type in ("Relu", "Clip")]
         nodes += [node.name, *(activation if len(readers) == 1 else [])]
-    return _quantize(graph, recipe, nodes=nodes, excluded=[])
+    return _quantize(graph, recipe, nodes=nodes, excluded=_beyond_the_quantizer(graph))
 
 
 def _quantize(
@@ -108,11 +108,26 @@ def insert_pairs(
 def float_nodes(model: onnx.ModelProto, recipe: Recipe) -> list[str]:
     """Name the nodes to leave alone: the float layers, and what only resizes the logits."""
     known = layers(model)
-    nodes = [node.name for layer in recipe.float_layers for node in known.get(layer, [])]
+    nodes = _beyond_the_quantizer(model)
+    nodes += [node.name for layer in recipe.float_layers for node in known.get(layer, [])]
     last = producer(model, LOGITS)
     if last is not None and last.op_type == "Resize":
         nodes.append(last.name)
     return nodes
+
+
+def _beyond_the_quantizer(model: onnx.ModelProto) -> list[str]:
+    """Name the transposed convolutions in groups.
+
+    ONNX Runtime's quantizer scales their weights by a group's channels, which the bias of all
+    groups does not fit; TensorRT has no int8 kernel for them either (its issue 1934).
+    """
+    return [
+        node.name
+        for node in model.graph.node
+        if node.op_type == "ConvTranspose"
+        and any(attribute.name == "group" and attribute.i != 1 for attribute in node.attribute)
+    ]
 
 
 def _read_pixels_as_quantized(model: onnx.ModelProto) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import onnx
 import pytest
@@ -14,6 +16,7 @@ from edge_seg.quantize.float_graph import FRAME, LOGITS
 from edge_seg.quantize.graph import constant, consumers, layer_name, layers, producer
 from edge_seg.quantize.qdq import quantize_one_layer
 from edge_seg.quantize.sensitivity import simulate, sqnr_db
+from edge_seg.quantize.signed import quantize_signed
 
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
@@ -167,6 +170,25 @@ def test_neither_graph_nor_recipe_is_changed(graph: onnx.ModelProto, recipe: Rec
     second = quantize_graph(graph, recipe).SerializeToString(deterministic=True)
     assert graph.SerializeToString() == before
     assert first == second
+
+
+@pytest.mark.parametrize("quantize", [quantize_graph, quantize_signed])
+def test_a_transposed_convolution_in_groups_stays_float(
+    quantize: Callable[..., onnx.ModelProto], frames: list[Frame]
+) -> None:
+    network = nn.Sequential(
+        nn.Conv2d(3, 8, 2, stride=2),
+        nn.ReLU(),
+        nn.ConvTranspose2d(8, 8, 2, stride=2, groups=4),
+        nn.ReLU(),
+        nn.Conv2d(8, 3, 1),
+    )
+    graph = float_graph(model_of(network, InputSpec(16, 24)))
+    recipe = recipe_for(graph, frames)
+    quantized = quantize(graph, recipe)
+    assert constant(quantized, layers_by_name(quantized)["2"].input[1]).dtype == np.float32
+    assert quantized_inputs(quantized, "0") == [True, True]
+    quantize_one_layer(graph, recipe, "2")
 
 
 def test_a_transposed_convolution_is_quantized(frames: list[Frame]) -> None:
