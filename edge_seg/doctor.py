@@ -46,6 +46,7 @@ PACKAGES = (
     ("packing", "onnx", "pack"),
     ("packing", "jinja2", "pack"),
     ("packing", "matplotlib", "pack"),
+    ("proof", "tensorrt-rtx-cu13-bindings", "jetson-check"),
     ("rendering", "carla", "carla"),
     ("rendering", "Panda3D", "carla"),
 )

@@ -99,6 +99,15 @@ def test_without_the_hardware_it_does_not_run(bundle: Bundle) -> None:
         Segmenter(bundle)
 
 
+def test_verify_says_what_it_knows_without_the_hardware(bundle: Bundle) -> None:
+    done = CliRunner().invoke(app, ["verify", str(bundle.path), "--json"])
+    shown = json.loads(done.stdout)
+    assert shown["ok"] is False and shown["digest"] == bundle.digest
+    assert shown["signature"]["state"] == "none" and shown["golden"] is None
+    assert "--skip-golden checks all but the golden frames" in str(done.exception)
+    assert CliRunner().invoke(app, ["verify", str(bundle.path), "--skip-golden"]).exit_code == 0
+
+
 def test_the_device_times_what_works_and_keeps_the_fastest(bundle: Bundle, board: Path) -> None:
     choice = choose(bundle)
     fine = {t.precision: t for t in choice.trials if not t.fault}

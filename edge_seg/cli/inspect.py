@@ -95,7 +95,9 @@ def _engine(manifest: Manifest) -> str:
     if engine.runtime_version:
         runtime = f"{engine.runtime} {engine.runtime_version}"
         return f"{engine.name} {precisions}, measured with {runtime}"
-    return f"{engine.name} {precisions}, whichever the device finds faster (edge-seg build)"
+    where = " on the DLA" if manifest.options.get("dla") else ""
+    which = ", whichever the device finds faster" if manifest.alternatives else ""
+    return f"{engine.name} {precisions}{where}{which} (edge-seg build there)"
 
 
 def _candidates(bundle: Bundle) -> Table:
@@ -113,7 +115,8 @@ def _candidates(bundle: Bundle) -> Table:
         megabytes = None if row.size_bytes is None else row.size_bytes / 1e6
         numbers = (row.miou, row.drop, row.p50_ms, row.p99_ms, megabytes)
         cells = [figure(number) for number in numbers]
-        table.add_row(_plain(row.label), *cells, row.status, _plain(row.reason))
+        by = f"run by {row.run_by} in its place" if row.run_by else ""
+        table.add_row(_plain(row.label), *cells, row.status, _plain(row.reason or by))
     return table
 
 

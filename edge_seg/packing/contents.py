@@ -52,6 +52,7 @@ TOOLS = (
     "litert-torch",
     "ai-edge-quantizer",
     "ai-edge-litert",
+    "tensorrt-rtx-cu13-bindings",
     "numpy",
     "opencv-python-headless",
 )

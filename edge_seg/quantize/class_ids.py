@@ -15,7 +15,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from edge_seg.quantize.float_graph import LOGITS
-from edge_seg.quantize.graph import constant, producer, set_constant, shape
+from edge_seg.quantize.graph import constant, opset, producer, set_constant, shape
 
 IDS = "ids"
 WAYS = ("argmax", "compare")
@@ -56,6 +56,8 @@ def _compare(model: onnx.ModelProto, classes: int) -> None:
     """``id = where(logit[k] > best, k, id)``, ``best = max(best, logit[k])`` for each k."""
     planes = [f"logit_{index}" for index in range(classes)]
     nodes = [helper.make_node("Split", [LOGITS], planes, "split", axis=1)]
+    if opset(model) >= 18:  # from then on it does not count its outputs itself
+        nodes[0].attribute.append(helper.make_attribute("num_outputs", classes))
     set_constant(model, "id_0", np.array(0, np.float32))
     best, ids = planes[0], "id_0"
     for index in range(1, classes):

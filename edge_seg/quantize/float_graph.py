@@ -31,6 +31,7 @@ from edge_seg.quantize.graph import (
     consumers,
     insert_before,
     layer_name,
+    opset,
     set_constant,
 )
 from edge_seg.quantize.tidy import tidy
@@ -103,16 +104,18 @@ def _export(model: Model) -> bytes:
 
 
 def _modern(payload: bytes, name: str) -> bytes:
-    """Return a user's ONNX file at an opset that has per-channel Q/DQ."""
+    """Return a user's ONNX file at an opset that has per-channel Q/DQ, `OPSET` where it can be."""
     model = onnx.load_from_string(payload)
-    opset = next((d.version for d in model.opset_import if d.domain in ("", "ai.onnx")), 0)
-    if opset >= OLDEST_OPSET:
+    given = opset(model)
+    if OLDEST_OPSET <= given <= OPSET:
         return payload
     try:
         return onnx.version_converter.convert_version(model, OPSET).SerializeToString()
     except Exception as error:  # the converter raises what its C++ core met
+        if given > OPSET:  # only TensorRT minds
+            return payload
         raise EdgeSegError(
-            f"{name} is ONNX opset {opset}, and cannot be brought to {OPSET}: export it again "
+            f"{name} is ONNX opset {given}, and cannot be brought to {OPSET}: export it again "
             f"with opset_version={OPSET}"
         ) from error
 

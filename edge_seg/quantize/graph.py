@@ -82,6 +82,11 @@ def insert_before(
         model.graph.node.insert(index + offset, node)
 
 
+def opset(model: onnx.ModelProto) -> int:
+    """Return the version of ONNX's own operators that a graph is written in."""
+    return next((d.version for d in model.opset_import if d.domain in ("", "ai.onnx")), 0)
+
+
 def subgraphs(node: onnx.NodeProto) -> list[onnx.GraphProto]:
     """Return the graphs inside a node: an If's branches, a Loop's body."""
     single = [attribute.g for attribute in node.attribute if attribute.HasField("g")]

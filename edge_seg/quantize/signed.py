@@ -61,7 +61,7 @@ def quantize_signed(graph: onnx.ModelProto, recipe: Recipe) -> onnx.ModelProto:
         reduce_range=False,
         activation_qType=QuantType.QInt8,
         nodes_to_quantize=[],
-        nodes_to_exclude=float_nodes(model, recipe),
+        nodes_to_exclude=float_nodes(model, recipe) + _sums_and_products_with_a_number(model),
         extra_options={
             "WeightSymmetric": True,
             "ActivationSymmetric": True,
@@ -123,6 +123,16 @@ def shared_ranges(
         for names in members.values()
         for name in names
     }
+
+
+def _sums_and_products_with_a_number(model: onnx.ModelProto) -> list[str]:
+    """Name the adds and muls with one constant number, around which TensorRT refuses a pair."""
+    return [
+        node.name
+        for node in model.graph.node
+        if node.op_type in ("Add", "Mul")
+        and any((value := constant(model, n)) is not None and value.ndim == 0 for n in node.input)
+    ]
 
 
 def _shuffle_transposed_convolutions(

@@ -12,6 +12,7 @@ from edge_seg.target import Facts, Inspection
 from targets.jetson.builder_log import Layer
 from targets.jetson.check import Judgement, float_convolutions, judge
 
+ABSENT = "\u2013"
 FLOAT_ON_PURPOSE = ("up_rows", "up_columns")
 """The bilinear upsampling of the logits, which are decided in float."""
 
@@ -60,7 +61,7 @@ def _builds(judgement: Judgement) -> Facts:
                 _mega(build.activation_bytes),
                 _mega(build.weight_bytes),
                 _mega(build.plan_bytes),
-                f"{build.seconds:.1f}",
+                ABSENT if build.seconds is None else f"{build.seconds:.1f}",
             ]
             for build in judgement.builds
         ],
@@ -85,4 +86,4 @@ def _fused(layer: Layer) -> str:
 
 
 def _mega(count: int | None) -> str:
-    return "\u2013" if count is None else f"{count / 1e6:.1f}"
+    return ABSENT if count is None else f"{count / 1e6:.1f}"

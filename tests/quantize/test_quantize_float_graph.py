@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import onnx
+import onnx.version_converter
 import pytest
 import torch
 from small_graphs import (
@@ -18,13 +19,16 @@ from small_graphs import (
 from torch import nn
 
 from edge_seg.classes import LANE
+from edge_seg.engines.lowering import CannotLowerError, Source
+from edge_seg.engines.tensorrt.lowering import lower
 from edge_seg.errors import EdgeSegError
 from edge_seg.models import registry
 from edge_seg.models.model import Model
 from edge_seg.preprocess import InputSpec
 from edge_seg.quantize import float_graph
-from edge_seg.quantize.float_graph import FRAME, LOGITS
-from edge_seg.quantize.graph import layer_name, layers
+from edge_seg.quantize.class_ids import with_class_ids
+from edge_seg.quantize.float_graph import FRAME, LOGITS, OPSET
+from edge_seg.quantize.graph import layer_name, layers, opset
 
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 """Per channel, so that a wrong channel order can not go unseen."""
@@ -148,6 +152,34 @@ def test_a_model_that_comes_as_onnx_gives_its_own_logits(tmp_path, tiny_model: M
     frame = noise_frame(brought.input.height, brought.input.width)
     found = run_frame(float_graph(brought), frame)
     assert np.abs(found - module_logits(tiny_model, frame)).max() < 1e-4
+
+
+def newer(model: Model, version: int) -> Model:
+    """The model as an ONNX file of another opset."""
+    from edge_seg.quantize.float_graph import _export
+
+    given = onnx.version_converter.convert_version(onnx.load_from_string(_export(model)), version)
+    return dataclasses.replace(model, onnx=given.SerializeToString(), module=None)
+
+
+@pytest.mark.parametrize("version", [18, 20])
+def test_a_file_of_a_newer_opset_comes_to_the_one_that_all_engines_read(
+    version: int, tiny_model: Model
+) -> None:
+    brought = newer(tiny_model, version)
+    graph = float_graph(brought)
+    assert opset(graph) == OPSET
+    frame = noise_frame(brought.input.height, brought.input.width)
+    assert np.abs(run_frame(graph, frame) - module_logits(tiny_model, frame)).max() < 1e-4
+
+
+def test_what_cannot_be_brought_down_still_gives_class_ids(tiny_model: Model) -> None:
+    graph = onnx.version_converter.convert_version(float_graph(tiny_model), 18)
+    frame = noise_frame(tiny_model.input.height, tiny_model.input.width)
+    ids = [run_frame(with_class_ids(graph, way), frame) for way in ("argmax", "compare")]
+    assert np.array_equal(*ids)
+    with pytest.raises(CannotLowerError, match=r"opset 18, and TensorRT 8\.5 reads up to 17"):
+        lower(Source(tiny_model, graph, None, []), "float16", {})  # type: ignore[arg-type]
 
 
 def test_an_operator_of_one_runtime_alone_is_refused(tmp_path, tiny_model: Model) -> None:

@@ -120,6 +120,13 @@ def test_any_number_of_classes_is_taken(count: int, precision: str) -> None:
     assert judge(lowered(source, precision), ["SM86"]).builds
 
 
+@NEEDS_BUILDER
+def test_an_add_of_a_number_is_taken() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.GELU(), nn.Conv2d(8, 3, 1))
+    source = source_of(network, InputSpec(32, 64))
+    assert float_convolutions(judge(lowered(source, "int8"), ["SM86"])) == []
+
+
 def test_half_precision_keeps_the_first_weights_normal() -> None:
     """Smaller ones than 6e-5 lose digits; the shipped ones have 1/255 in them."""
     model = onnx.load_from_string(lowered(shipped("lane-unet", 2), "float16"))

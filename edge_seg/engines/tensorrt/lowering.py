@@ -10,14 +10,15 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from edge_seg.engines.lowering import Source
+from edge_seg.engines.lowering import CannotLowerError, Source
 from edge_seg.engines.session import Options
 from edge_seg.quantize.class_ids import COMPARE_LIMIT, IDS, with_class_ids
-from edge_seg.quantize.float_graph import LOGITS
+from edge_seg.quantize.float_graph import LOGITS, OPSET
 from edge_seg.quantize.graph import (
     constant,
     consumers,
     insert_before,
+    opset,
     producer,
     set_constant,
     shape,
@@ -35,6 +36,11 @@ PIXEL_SCALE = 256.0
 
 def lower(source: Source, precision: str, options: Options) -> bytes:
     """Return the ONNX file; ``options`` only say how the engine is run."""
+    if opset(source.graph) > OPSET:
+        raise CannotLowerError(
+            f"the model is ONNX opset {opset(source.graph)}, and TensorRT 8.5 reads up to {OPSET}: "
+            f"export it again with opset_version={OPSET}"
+        )
     if precision == "int8":
         return _encode(_with_ids(quantize_signed(source.graph, source.recipe)))
     graph = _with_ids(source.graph)
