@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import msgspec
 import typer
-
-if TYPE_CHECKING:
-    from edge_seg.bundle.verification import Verification
 
 
 def command(
@@ -48,23 +45,17 @@ def command(
             error = EdgeSegError(f"{error}; --skip-golden checks all but the golden frames")
         if json:  # a script that verifies wants the verdict most when it is bad
             console.print_json(known)
-        elif result is not None:
-            _tell(result)
         raise error from None
 
     if json:
         console.print_json(result)
     else:
-        _tell(result)
+        print(f"digests    {result.files} files, {result.size_bytes} bytes, as packed")
+        print(f"signature  {result.signature.state} {result.signature.fingerprint or ''}".rstrip())
+        if result.golden is not None:
+            print(
+                f"golden     {result.golden.identical} of {result.golden.frames} masks identical, "
+                f"worst {result.golden.agreement_min:.2f} % of pixels equal"
+            )
     if not result.ok:
         raise BundleError("; ".join(result.faults))
-
-
-def _tell(result: Verification) -> None:
-    print(f"digests    {result.files} files, {result.size_bytes} bytes, as packed")
-    print(f"signature  {result.signature.state} {result.signature.fingerprint or ''}".rstrip())
-    if result.golden is not None:
-        print(
-            f"golden     {result.golden.identical} of {result.golden.frames} masks identical, "
-            f"worst {result.golden.agreement_min:.2f} % of pixels equal"
-        )
