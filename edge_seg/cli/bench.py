@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from edge_seg.cli.options import Threads, Trust
+
 
 def command(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A packed .edgeseg file.")],
@@ -16,12 +18,8 @@ def command(
     ] = None,
     frames: Annotated[int, typer.Option(min=10, help="Frames timed for each entrant.")] = 200,
     source: Annotated[str, typer.Option("--set", help="Frame set to run on.")] = "lane-test",
-    threads: Annotated[
-        int | None, typer.Option(min=1, max=1024, help="Threads an engine may use.")
-    ] = None,
-    trust: Annotated[
-        bool, typer.Option("--trust", help="Run a TorchScript bundle that nobody trusted signed.")
-    ] = False,
+    threads: Threads = None,
+    trust: Trust = False,
     attach: Annotated[
         bool, typer.Option("--attach", help="Add this device's latency to the (first) bundle.")
     ] = False,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edge_seg.cli.options import Threads, Trust
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -15,12 +17,8 @@ if TYPE_CHECKING:
 
 def command(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A packed .edgeseg file.")],
-    threads: Annotated[
-        int | None, typer.Option(min=1, max=1024, help="Threads the engine may use.")
-    ] = None,
-    trust: Annotated[
-        bool, typer.Option("--trust", help="Run a TorchScript bundle that nobody trusted signed.")
-    ] = False,
+    threads: Threads = None,
+    trust: Trust = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Build what a bundle runs with here, test and time it, and keep the fastest.

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edge_seg.cli.options import Trust
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -20,9 +22,7 @@ def command(
         Path | None,
         typer.Option(metavar="BUNDLE", help="Run this bundle through every check on this device."),
     ] = None,
-    trust: Annotated[
-        bool, typer.Option("--trust", help="Run a TorchScript bundle that nobody trusted signed.")
-    ] = False,
+    trust: Trust = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show what this machine has, and the command that installs what is missing."""

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from edge_seg.cli.options import Threads, Trust
+
 
 def command(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A packed .edgeseg file.")],
@@ -15,12 +17,8 @@ def command(
         float,
         typer.Option(min=0, max=1000, help="Pixels that boundaries may be apart and still match."),
     ] = 3.0,
-    threads: Annotated[
-        int | None, typer.Option(min=1, max=1024, help="Threads the engine may use.")
-    ] = None,
-    trust: Annotated[
-        bool, typer.Option("--trust", help="Run a TorchScript bundle that nobody trusted signed.")
-    ] = False,
+    threads: Threads = None,
+    trust: Trust = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Score a bundle's masks: IoU, Dice, boundary F1, confusion."""

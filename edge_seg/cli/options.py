@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from edge_seg.errors import EdgeSegError
 
 if TYPE_CHECKING:
     from edge_seg.classes import ClassMap
+
+
+Threads = Annotated[
+    int | None, typer.Option("--threads", min=1, max=1024, help="Threads the engine may use.")
+]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Run a TorchScript bundle that nobody trusted signed.")
+]
 
 
 def parse_names(text: str) -> tuple[str, ...]:

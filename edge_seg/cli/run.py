@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edge_seg.cli.options import Threads, Trust
+
 if TYPE_CHECKING:
     from edge_seg.runner import RunSummary
 
@@ -27,12 +29,8 @@ def command(
         bool, typer.Option("--overlay/--no-overlay", help="Also draw masks over frames.")
     ] = True,
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after N frames.")] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, max=1024, help="Threads the engine may use.")
-    ] = None,
-    trust: Annotated[
-        bool, typer.Option("--trust", help="Run a TorchScript bundle that nobody trusted signed.")
-    ] = False,
+    threads: Threads = None,
+    trust: Trust = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Segment frames: OUT/NAME.png holds class ids, OUT/NAME.overlay.jpg (or .mp4) shows them."""

@@ -8,6 +8,8 @@ from typing import Annotated
 import msgspec
 import typer
 
+from edge_seg.cli.options import Trust
+
 
 def command(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The .edgeseg file.")],
@@ -17,9 +19,7 @@ def command(
     skip_golden: Annotated[
         bool, typer.Option("--skip-golden", help="Do not run the golden frames (no runtime here).")
     ] = False,
-    trust: Annotated[
-        bool, typer.Option("--trust", help="Run a TorchScript bundle that nobody trusted signed.")
-    ] = False,
+    trust: Trust = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Check that a bundle is whole, who made it, and that it gives its golden masks here."""

@@ -15,9 +15,12 @@ import contextlib
 import importlib
 import importlib.util
 import platform
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import (
+    EntryPoint,
     PackageNotFoundError,
     entry_points,
     packages_distributions,
@@ -175,13 +178,19 @@ class Engine:
 
 def find(name: str) -> Engine:
     """Return the engine of that name, or raise `EdgeSegError` with the closest one."""
-    engines = {point.name: point for point in entry_points(group=GROUP)}
-    if name not in engines:
-        raise EdgeSegError(f"unknown engine '{name}': {closest(name, engines)}")
-    engine: Any = engines[name].load()
+    points = _points(tuple(sys.path))
+    if name not in points:
+        raise EdgeSegError(f"unknown engine '{name}': {closest(name, points)}")
+    engine: Any = points[name].load()
     return engine
 
 
 def names() -> list[str]:
     """Return the names of all engines, sorted."""
-    return sorted(point.name for point in entry_points(group=GROUP))
+    return sorted(_points(tuple(sys.path)))
+
+
+@cache
+def _points(path: tuple[str, ...]) -> dict[str, EntryPoint]:
+    """Return the registered engines; to look for them reads every installed package's file."""
+    return {point.name: point for point in entry_points(group=GROUP)}
