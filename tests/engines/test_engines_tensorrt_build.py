@@ -125,6 +125,27 @@ def test_tensorrt_for_rtx_refuses_other_gpus(rtx: Api, capability: str) -> None:
         rtx.require_runs_on("a GPU", capability)
 
 
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("Runtime", ["deserialize_cuda_engine", "DLA_core"]),
+        (
+            "ICudaEngine",
+            [
+                *("num_io_tensors", "get_tensor_name", "get_tensor_mode", "get_tensor_dtype"),
+                *("get_tensor_shape", "create_execution_context"),
+            ],
+        ),
+        ("IExecutionContext", ["set_tensor_address", "execute_async_v3"]),
+        ("TensorIOMode", ["OUTPUT"]),
+        ("DataType", ["HALF"]),
+        ("LayerType", ["QUANTIZE"]),
+    ],
+)
+def test_every_name_that_a_session_calls_is_there(rtx: Api, kind: str, names: list[str]) -> None:
+    assert [name for name in names if not hasattr(getattr(rtx.module, kind), name)] == []
+
+
 def test_any_tensorrt_of_its_own_may_run_anywhere() -> None:
     named("10.3.0").require_runs_on("Orin", "8.7")
 
