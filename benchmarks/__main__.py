@@ -58,7 +58,7 @@ def photographs(
         for column in ("source", "frames", "kind", "class", "float IoU", "int8 IoU", "int8 F1"):
             table.add_column(column)
         for row in rows:
-            for label, iou in row["int8"]["iou"].items():
+            for label, iou in row["int8"].get("iou", {}).items():
                 table.add_row(
                     row["source"],
                     str(row["frames"]),
@@ -144,6 +144,32 @@ def pictures(
 
     with tempfile.TemporaryDirectory() as place:
         masks_over_frames(_pack("lane-unet", Path(place)), out)
+    console.print(f"kept as {out}")
+
+
+@app.command()
+def scene(
+    scenes: Annotated[int, typer.Option(help="Scenes driven through in each weather.")] = 8,
+    frames: Annotated[int, typer.Option(help="Frames timed in each.")] = 40,
+    count: Annotated[int, typer.Option(help="Frames of the set that is written.")] = 240,
+    out: Annotated[Path, typer.Option("-o", "--output")] = RESULTS / "scene.json",
+) -> None:
+    """Time the built-in scene: a camera that drives, and writing a training set."""
+    from benchmarks.scene import measure
+
+    result = measure(scenes, frames, count)
+    console.print_json(data=result)
+    _keep(out, result)
+
+
+@app.command()
+def sheet(
+    out: Annotated[Path, typer.Option("-o", "--output")] = Path("docs/images/scene.jpg"),
+) -> None:
+    """Draw the contact sheet of the built-in scene."""
+    from benchmarks.scene import contact_sheet
+
+    contact_sheet(out)
     console.print(f"kept as {out}")
 
 

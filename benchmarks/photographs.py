@@ -9,18 +9,23 @@ from __future__ import annotations
 import csv
 import functools
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import msgspec
+import numpy as np
 
 from edge_seg import Segmenter
 from edge_seg.frames import FrameSet
 from edge_seg.frames.importers import import_folder
 from edge_seg.metrics import evaluate
 from edge_seg.models.registry import load
+from edge_seg.preprocess import Frame, Mask
 from edge_seg.training.validation import predict
 
 KINDS = ("road+lane", "road_only", "lane_only")
+EGO_LANE = "ego_lane_area"
 TOLERANCE_PX = 5.0
 
 
@@ -29,6 +34,7 @@ def score(model_name: str, bundle: Path, folder: Path) -> list[dict]:
     with (folder / "index.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     groups = sorted({(r["source"], r["kind"]) for r in rows if r["kind"] in KINDS and r["mask"]})
+    ego = [r for r in rows if r["kind"] == EGO_LANE]
     model = load(model_name)
 
     in_float = functools.partial(predict, model.module, model.input)
@@ -48,7 +54,36 @@ def score(model_name: str, bundle: Path, folder: Path) -> list[dict]:
                     "int8": _scores(segmenter, frames),
                 }
             )
+        for source in sorted({r["source"] for r in ego}):
+            pairs = [_ego_lane(folder, r) for r in ego if r["source"] == source]
+            results.append(
+                {
+                    "source": source,
+                    "kind": EGO_LANE,
+                    "frames": len(pairs),
+                    "float": _found(in_float, pairs),
+                    "int8": _found(segmenter, pairs),
+                }
+            )
     return results
+
+
+def _ego_lane(folder: Path, row: dict[str, str]) -> tuple[Frame, Mask]:
+    """Return a photograph and the mask of the lane that its car is in."""
+    frame = cv2.imread(str(folder / row["file"]))
+    mask = cv2.imread(str(folder / row["mask_native"]), cv2.IMREAD_GRAYSCALE)
+    assert frame is not None, row["file"]
+    assert mask is not None, row["mask_native"]
+    return frame, (mask == 1).astype(np.uint8)
+
+
+def _found(predict: Callable[[Frame], Mask], pairs: list[tuple[Frame, Mask]]) -> dict:
+    """Return the share of the ego lane that is taken for road or its marking, percent.
+
+    Only one lane is labelled, so nothing can be said about road elsewhere: no IoU.
+    """
+    found = sum(int(np.count_nonzero(lane[predict(frame) > 0])) for frame, lane in pairs)
+    return {"ego_lane_found": 100.0 * found / sum(int(lane.sum()) for _, lane in pairs)}
 
 
 def _scores(predict: object, frames: FrameSet) -> dict:

@@ -187,6 +187,8 @@ def _photographs(models: Record) -> str:
 
 
 def _scores(row: Record) -> str:
+    if "ego_lane_found" in row:
+        return f"{figure(row['ego_lane_found'], 1)} % of the lane found"
     road, marking = row["iou"].get("road"), row["iou"].get("lane_marking")
     parts = [f"road {figure(road, 1)}"] if road is not None else []
     if marking is not None:

@@ -71,13 +71,14 @@ def _open(name: str) -> Display | None:
         # Warnings about a missing X server or a hardware EGL device are expected off-screen.
         "window-type offscreen\naudio-library-name null\nnotify-level-display fatal\n"
         "notify-level-egldisplay fatal\nnotify-level-x11display fatal\n"
+        "notify-level-glgsg error\n"  # a shader that does not compile
         "gl-coordinate-system default\ntextures-power-2 none",
     )
     pipe = core.GraphicsPipeSelection.getGlobalPtr().makeModulePipe(name)
     if pipe is None:
         return None
     engine = core.GraphicsEngine.getGlobalPtr()
-    host = make_buffer(engine, pipe, None, 16, 16, samples=0)
+    host = _make_buffer(engine, pipe, None, 16, 16, labels=False)
     if host is None:
         return None
     engine.openWindows()
@@ -86,19 +87,31 @@ def _open(name: str) -> Display | None:
     return Display(name, host.getGsg().getDriverRenderer(), engine, pipe, host)
 
 
-def make_buffer(engine: Any, pipe: Any, host: Any, width: int, height: int, samples: int) -> Any:
-    """Return an off-screen buffer, or None where the pipe cannot make one."""
+def make_buffer(display: Display, width: int, height: int, *, labels: bool = False) -> Any:
+    """Return an off-screen buffer; with ``labels`` it has a second colour output.
+
+    Both have eight bits a channel. Raises `EdgeSegError` where the display cannot make one.
+    """
+    buffer = _make_buffer(display.engine, display.pipe, display.host, width, height, labels)
+    if buffer is None:
+        raise EdgeSegError(
+            f"{display} makes no off-screen buffer of {width}x{height}; choose a smaller size, "
+            f"or another display ({CHOICE})"
+        )
+    return buffer
+
+
+def _make_buffer(engine: Any, pipe: Any, host: Any, width: int, height: int, labels: bool) -> Any:
     from panda3d import core
 
     wanted = core.FrameBufferProperties()
     wanted.setRgbColor(True)
-    wanted.setRgbaBits(8, 8, 8, 0)
+    wanted.setRgbaBits(8, 8, 8, 8)  # four bytes a pixel are read back faster than three
     wanted.setDepthBits(24)
-    wanted.setMultisamples(samples)
+    wanted.setAuxRgba(int(labels))
     size = core.WindowProperties.size(width, height)
     flags = core.GraphicsPipe.BFRefuseWindow
-    gsg = host.getGsg() if host is not None else None
     arguments = (pipe, "edge-seg", 0, wanted, size, flags)
-    if gsg is None:
+    if host is None:
         return engine.makeOutput(*arguments)
-    return engine.makeOutput(*arguments, gsg, host)
+    return engine.makeOutput(*arguments, host.getGsg(), host)

@@ -1,10 +1,11 @@
-"""The land around the roads: asphalt strips, kerbs, pavements, and a height field of verge.
+"""The land around the roads: asphalt strips, kerbs, pavements, verges, hills to the horizon.
 
-    land = Land(roads, rng)
+    land = Land(roads, dice)
     asphalt, ground = land.asphalt(), land.ground(centre_xy=(0.0, 0.0))
+    land.height(xy)     # where things stand
 
-The height field follows the nearest road, a little below it, and rises or falls away
-from it; it never comes above asphalt.
+A height field follows the terrain, and stays below all that is built more finely: asphalt,
+pavements, and the strips of verge along them.
 """
 
 from __future__ import annotations
@@ -12,161 +13,185 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from carla_bridge.world.meshes import Mesh, make, merge, strip, up
-from carla_bridge.world.roads import DRIVABLE, Lane, Points, Roads
+from carla_bridge.world.kerbs import KERB, PAVEMENT, VERGE, Kerbs
+from carla_bridge.world.lanes import TRACKS, Lane, Points, Roads
+from carla_bridge.world.meshes import Mesh, make, merge, quads, up
+from carla_bridge.world.randomization import Dice
+from carla_bridge.world.ribbons import Samples
+from carla_bridge.world.road_grid import RoadGrid
+from carla_bridge.world.tags import Tag
+from carla_bridge.world.terrain import Terrain
+from carla_bridge.world.verges import UNDER, free_edges, soffits, verges
+
+__all__ = ["CELL", "KERB", "Land", "PAVEMENT", "REACH", "VERGE", "edges", "medians"]
 
 Array = npt.NDArray[np.float64]
 
-VERGE, PAVEMENT, KERB = 0.0, 1.0, 2.0
-"""The ground shader's materials (third texture number)."""
-
 CELL = 4.0
-"""Metres between height samples."""
-REACH = 170.0
+"""Metres between height samples near the centre."""
+NEAR = 100.0
+"""Metres from the centre within which samples are that dense."""
+REACH = 236.0
 """Metres of height field on each side of its centre."""
-BENEATH = 0.4
-"""Metres by which the height field stays below asphalt; skirts hide the step."""
+RINGS = (222.0, 262.0, 330.0, 430.0, 580.0, 800.0, 1120.0, 1500.0)
+"""Metres from the centre of the coarse squares that lead to the horizon."""
+ACROSS = 16
+"""Pieces along the side of each."""
+SINK = 6.5
+"""Metres from asphalt within which the field stays below the verges' strips."""
+JOINT = 0.05
+"""Metres by which strips of asphalt run, a little lower, under the next one's start."""
+
+TRACKED, UNTRACKED, SHARED = 0.0, 1.0, 2.0
+"""Kinds of asphalt (third texture number): a lane, a shoulder, a junction without tracks."""
 
 
 class Land:
     """Heights and distances around roads, and the meshes of everything that lies flat."""
 
-    def __init__(self, roads: Roads, rng: np.random.Generator) -> None:
+    def __init__(self, roads: Roads, dice: Dice) -> None:
         self.roads = roads
         self.urban = any(lane.kind == "Sidewalk" for lane in roads.lanes)
-        self.kerb_height = float(rng.uniform(0.05, 0.16)) if self.urban else 0.0
-        self._slopes = rng.uniform(-0.12, 0.3, 2) * (0.1 if self.urban else 1.0)
-        self._waves = rng.uniform(-1.0, 1.0, (4, 2)) * 0.12
-        self._phase = rng.uniform(0.0, 6.28, 4)
-        self._bump = float(rng.uniform(0.0, 1.5)) * (0.1 if self.urban else 1.0)
-        centres = [lane.centre[::3] for lane in roads.lanes]
-        widths = [np.linalg.norm(lane.left - lane.right, axis=1)[::3] / 2 for lane in roads.lanes]
-        self._samples = np.concatenate(centres)
-        self._half_widths = np.concatenate(widths)
+        rng = dice.stream("roads")
+        drawn, grass, every = rng.uniform(0.05, 0.16), rng.random(), rng.uniform(18.0, 90.0)
+        strength = min(dice.strength("roads"), 1.0)
+        kerbs = any(lane.raised or lane.kerb_left or lane.kerb_right for lane in roads.lanes)
+        self.kerb_height = 0.12 + strength * (float(drawn) - 0.12) if kerbs else 0.0
+        self._grass = bool(grass < 0.6)
+        self._every = float(every) / max(strength, 1e-3)
+        self._seed = int(rng.integers(2**31))
+        self.grid = RoadGrid(roads, self.kerb_height)
+        self.terrain = Terrain(self.grid, dice, self.urban)
+        self._samples = Samples(roads.lanes)
 
     def nearest(self, xy: Array) -> tuple[Array, Array]:
         """Return, for points (n, 2), the distance to the nearest lane's edge and its height.
 
-        Metres; the distance is negative on a lane.
+        Metres; the distance is negative on a lane. Pavements count as lanes.
         """
-        low, high = xy.min(axis=0) - 60.0, xy.max(axis=0) + 60.0
-        near = np.all((self._samples[:, :2] > low) & (self._samples[:, :2] < high), axis=1)
-        if not near.any():
-            near[:] = True
-        samples, half = self._samples[near], self._half_widths[near].astype(np.float32)
-        # Single precision is exact enough about a nearby origin, and twice as fast.
-        origin = samples[0, :2]
-        flat = (samples[:, :2] - origin).astype(np.float32)
-        flat_squared = (flat**2).sum(axis=1)
-        distance = np.empty(len(xy))
-        height = np.empty(len(xy))
-        for begin in range(0, len(xy), 4096):
-            part = (xy[begin : begin + 4096] - origin).astype(np.float32)
-            squared = (part**2).sum(axis=1)[:, None] - 2.0 * part @ flat.T + flat_squared
-            gap = np.sqrt(np.maximum(squared, 0.0)) - half
-            closest = gap.argmin(axis=1)
-            rows = np.arange(len(part))
-            distance[begin : begin + 4096] = gap[rows, closest]
-            height[begin : begin + 4096] = samples[closest, 2]
-        return distance, height
+        found = self.grid.nearest(np.asarray(xy, dtype=float))
+        return found.distance, found.height
 
     def height(self, xy: Array) -> Array:
-        """Return the ground's height (n,) under points (n, 2)."""
-        distance, base = self.nearest(xy)
-        return base + self._relief(xy, distance)
-
-    def _relief(self, xy: Array, distance: Array) -> Array:
-        waves = np.sin(xy @ self._waves.T + self._phase).sum(axis=1)
-        side = self._slopes[(waves > 0).astype(int)]
-        away = np.clip(distance - 6.0, 0.0, 60.0)
-        # Nothing within 6 m of a lane may rise: the field's cells are coarser than a kerb.
-        # Heights jump from sample to sample of the roads: a grade of 8 % by 3 m is 0.24 m.
-        fall = -BENEATH
-        level = self.kerb_height * np.clip((distance - 6.0) / 3.0, 0.0, 1.0)
-        total = fall + level + away * side * np.abs(waves) / 2.0 + self._bump * waves * away / 30.0
-        return np.asarray(total)
+        """Return the height (n,) of what is on top at points (n, 2): land, pavement or road."""
+        return self.terrain.height(np.asarray(xy, dtype=float))
 
     def ground(self, centre_xy: tuple[float, float]) -> Mesh:
-        """Return the verge within `REACH` metres of a place, and a flat apron beyond."""
-        axis = np.arange(-REACH, REACH + CELL, CELL)
-        n = len(axis)
+        """Return the land around a place, to the horizon."""
+        return merge([self.field(centre_xy), self.horizon(centre_xy)])
+
+    def field(self, centre_xy: tuple[float, float]) -> Mesh:
+        """Return the height field within `REACH` metres of a place."""
+        dense = np.arange(-NEAR, NEAR + CELL / 2.0, CELL)
+        outer = np.arange(NEAR + 2.0 * CELL, REACH + CELL, 2.0 * CELL)
+        axis = np.concatenate([-outer[::-1], dense, outer])
         x, y = np.meshgrid(axis + centre_xy[0], axis + centre_xy[1])
         xy = np.stack([x.ravel(), y.ravel()], axis=1)
-        z = self.height(xy)
-        far = np.max(np.abs(xy - np.array(centre_xy)), axis=1) > REACH - CELL
-        z[far] -= 3.0
-        corner = (np.arange(n - 1)[:, None] * n + np.arange(n - 1)).ravel()
-        triangles = np.concatenate(
-            [
-                np.stack([corner, corner + 1, corner + n + 1], 1),
-                np.stack([corner, corner + n + 1, corner + n], 1),
-            ]
+        found = self.grid.nearest(xy)
+        z = self.terrain.height(xy, found)
+        coarse = np.abs(xy - np.array(centre_xy)).max(axis=1) > NEAR
+        low = found.distance < np.where(coarse, 2.0 * SINK, SINK)
+        z = np.where(low, np.minimum(z, found.road_height) - UNDER, z)
+        n = len(axis)
+        return _surface(xy, z, n, _slopes(z.reshape(n, n), axis, axis))
+
+    def horizon(self, centre_xy: tuple[float, float]) -> Mesh:
+        """Return the land from the height field's rim to some 1500 m away, in square rings."""
+        side = np.linspace(-1.0, 1.0, ACROSS + 1)[:-1]
+        one = np.ones(ACROSS)
+        square = np.concatenate(
+            [np.stack(p, 1) for p in ((side, -one), (one, side), (-side, one), (-one, -side))]
         )
-        field = make(np.column_stack([xy, z]), triangles, normal=_normals(z.reshape(n, n)))
-        apron_z = float(np.median(z)) - 4.0
-        square = np.array([[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]]) * 3000.0
-        apron = make(square + np.array([*centre_xy, apron_z]), [[0, 1, 2], [0, 2, 3]])
-        return merge([field, apron])
+        around = len(square)
+        xy = np.array(centre_xy) + (np.array(RINGS)[:, None, None] * square).reshape(-1, 2)
+        z = self.terrain.height(xy)
+        z[:around] -= 2.0  # under the field's rim
+        ring = np.arange(len(RINGS) - 1)[:, None] * around
+        a, b = ring + np.arange(around), ring + (np.arange(around) + 1) % around
+        inner = np.stack([a, a + around, b + around], 2), np.stack([a, b + around, b], 2)
+        step = 20.0
+        east, north = np.array([step, 0.0]), np.array([0.0, step])
+        dx = self.terrain.height(xy + east) - self.terrain.height(xy - east)
+        dy = self.terrain.height(xy + north) - self.terrain.height(xy - north)
+        normal = np.stack([-dx / (2 * step), -dy / (2 * step), np.ones(len(z))], axis=1)
+        normal /= np.linalg.norm(normal, axis=1, keepdims=True)
+        faces = np.concatenate([part.reshape(-1, 3) for part in inner])
+        return make(np.column_stack([xy, z]), faces, normal=normal, tag=Tag.TERRAIN)
 
     def asphalt(self) -> Mesh:
-        """Return every paved strip; ``uvw`` is (across -1..1, along in metres, 1 if a shoulder)."""
-        return merge([_lane_strip(lane) for lane in self.roads.lanes if lane.kind in DRIVABLE])
+        """Return every paved strip.
 
-    def borders(self) -> Mesh:
-        """Return pavements with their kerbs, and the skirts that join asphalt to the verge."""
-        meshes: list[Mesh] = []
-        for lane in self.roads.lanes:
-            if lane.kind not in DRIVABLE:
-                meshes += self._pavement(lane)
-        for points, outward, kind in edges(self.roads):
-            lift = 0.0 if kind in DRIVABLE else self.kerb_height
-            top = points + up(lift)
-            foot = points + outward * 1.6 + up(lift - BENEATH - 0.05)
-            # Outward is to the right or to the left of the points' order: face up either way.
-            turn = np.cross(points[1] - points[0], outward[0])[2] < 0
-            meshes.append(strip(top, foot) if turn else strip(foot, top))
+        ``uvw`` is (across -1..1, along in metres, `TRACKED`, `UNTRACKED` or `SHARED`).
+        """
+        samples = self._samples
+        lanes = samples.lanes
+        tracked = samples.per_lane([lane.kind in TRACKS for lane in lanes])
+        shared = samples.flags("shared", [False] * len(lanes))
+        both = np.append(shared[:-1] & shared[1:], False)
+        material = np.where(both, SHARED, np.where(tracked, TRACKED, UNTRACKED))
+        runs = samples.runs(samples.per_lane([lane.paved for lane in lanes]), material)
+        # Strips run a little under the next one's start, and lower there: no slit shows.
+        index = runs.index
+        step = np.abs(np.diff(samples.s[index], append=0.0))
+        step = np.where(runs.ends, np.roll(step, 1), step)
+        reach = JOINT / np.maximum(step, 1e-3)
+        longer = runs.longer()
+        sunk = np.where(longer.starts | longer.ends, 0.006, 0.0)[:, None] * up(1.0)
+        columns = [
+            runs.extended(edge[index], reach) - sunk for edge in (samples.left, samples.right)
+        ]
+        s = runs.extended(samples.s[index], reach)
+        kind = runs.extended(
+            np.where(runs.ends, np.roll(material[index], 1), material[index]), 0.0 * reach
+        )
+        uvw = [np.stack([np.full_like(s, side), s, kind], axis=1) for side in (-1.0, 1.0)]
+        meshes = [longer.mesh(columns, uvw, tag=Tag.ROAD)]
+        if len(self.roads.fills):
+            corners = self.roads.fills.reshape(-1, 3)
+            faces = quads(len(self.roads.fills))
+            meshes.append(make(corners, faces, uvw=(0.0, 0.0, SHARED), tag=Tag.ROAD))
         return merge(meshes)
 
-    def _pavement(self, lane: Lane) -> list[Mesh]:
-        lift = np.array([0.0, 0.0, self.kerb_height])
-        left, right = lane.left + lift, lane.right + lift
-        kerb_width = 0.15 / np.maximum(np.linalg.norm(right - left, axis=1, keepdims=True), 0.3)
-        kerb = left + (right - left) * np.minimum(kerb_width, 0.5)
-        along = np.stack([np.zeros_like(lane.s), lane.s], 1)
-        wide = np.stack([np.linalg.norm(right - left, axis=1), lane.s], 1)
-
-        def uvw(first: Array, second: Array, kind: float) -> tuple[Array, Array]:
-            column = np.full((len(first), 1), kind)
-            return np.hstack([first, column]), np.hstack([second, column])
-
-        return [
-            strip(lane.left - up(0.1), left, uvw=uvw(along, along, KERB), normal=(0, 0, 0.5)),
-            strip(left, kerb, uvw=uvw(along, along, KERB)),
-            strip(kerb, right, uvw=uvw(along, wide, PAVEMENT)),
-        ]
+    def borders(self) -> Mesh:
+        """Return pavements, medians and kerbs, and the verges that join roads to the land."""
+        kerbs = Kerbs(self._samples, self.kerb_height, self._grass, self._every, self._seed)
+        meshes = kerbs.meshes()
+        for side in free_edges(self._samples):
+            meshes += verges(side, self.kerb_height, self.terrain, self.grid)
+        return merge(meshes + soffits(self._samples, self.terrain))
 
 
 def edges(roads: Roads) -> list[tuple[Points, Points, str]]:
     """Return the outer edges: points (n, 3), unit outward directions (n, 3), the lane's kind."""
+    samples = Samples(roads.lanes)
     found = []
-    for lane in roads.lanes:
-        across = lane.right - lane.left
-        across = across / np.maximum(np.linalg.norm(across, axis=1, keepdims=True), 1e-6)
-        if lane.outer_right:
-            found.append((lane.right, across, lane.kind))
-        if lane.outer_left:
-            found.append((lane.left, -across, lane.kind))
+    for side in free_edges(samples, thin=False):
+        lanes = samples.lane[side.runs.index[side.runs.starts]]
+        parts = zip(side.runs.split(side.points), side.runs.split(side.outward), lanes, strict=True)
+        found += [(points, out, roads.lanes[lane].kind) for points, out, lane in parts]
     return found
 
 
-def _lane_strip(lane: Lane) -> Mesh:
-    shoulder = np.full(len(lane.s), 0.0 if lane.kind == "Driving" else 1.0)
-    left = np.stack([np.full_like(lane.s, -1.0), lane.s, shoulder], axis=1)
-    right = np.stack([np.full_like(lane.s, 1.0), lane.s, shoulder], axis=1)
-    return strip(lane.left, lane.right, uvw=(left, right))
+def medians(roads: Roads) -> list[Lane]:
+    """Return the strips between opposite carriageways: where barriers and bushes stand."""
+    return [lane for lane in roads.lanes if lane.kind == "Median"]
 
 
-def _normals(z: Array) -> Array:
-    dy, dx = np.gradient(z, CELL)
+def _surface(xy: Array, z: Array, columns: int, normal: Array) -> Mesh:
+    """Return the mesh of a grid of heights, row by row."""
+    rows = len(z) // columns
+    corner = (np.arange(rows - 1)[:, None] * columns + np.arange(columns - 1)).ravel()
+    faces = np.concatenate(
+        [
+            np.stack([corner, corner + 1, corner + columns + 1], 1),
+            np.stack([corner, corner + columns + 1, corner + columns], 1),
+        ]
+    )
+    return make(np.column_stack([xy, z]), faces, normal=normal, tag=Tag.TERRAIN)
+
+
+def _slopes(z: Array, x: Array, y: Array) -> Array:
+    """Return the normals (n, 3) of heights (rows, columns)."""
+    dy, dx = np.gradient(z, y, x)
     normal = np.stack([-dx, -dy, np.ones_like(z)], axis=-1).reshape(-1, 3)
     return np.asarray(normal / np.linalg.norm(normal, axis=1, keepdims=True))

@@ -3,8 +3,8 @@
     box = boxes(centre=[[0, 0, 1]], size=[[4, 2, 2]], heading=[0.0], colour=[[200, 30, 30]])
     node = to_node(merge([box]), "cars")
 
-A vertex carries place, normal, colour and three texture numbers ``uvw`` whose meaning
-is each material's own (see the shaders).
+A vertex carries place, normal, colour, three texture numbers ``uvw`` whose meaning is each
+material's own (see the shaders), CARLA's semantic tag and the id of the thing it belongs to.
 """
 
 from __future__ import annotations
@@ -28,11 +28,12 @@ from panda3d.core import (
 Array = npt.NDArray[np.float64]
 
 VERTEX = np.dtype(
-    [("vertex", "<f4", 3), ("normal", "<f4", 3), ("color", "u1", 4), ("texcoord", "<f4", 3)]
+    [("vertex", "<f4", 3), ("normal", "<f4", 3), ("color", "u1", 4), ("texcoord", "<f4", 4)]
 )
+"""``color`` is sRGB and the semantic tag, ``texcoord`` is ``uvw`` and the instance id."""
 
 
-PLAIN, FACADE, FOLIAGE, GLASS, WALL = 0.0, 1.0, 2.0, 3.0, 4.0
+PLAIN, FACADE, FOLIAGE, GLASS, WALL, LAMP, LIGHT, SIGN = 0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0
 """The object shader's materials (third texture number)."""
 
 
@@ -50,15 +51,18 @@ def make(
     colour: npt.ArrayLike = (255, 255, 255),
     normal: npt.ArrayLike = (0.0, 0.0, 1.0),
     uvw: npt.ArrayLike = (0.0, 0.0, 0.0),
+    tag: npt.ArrayLike = 0,
+    instance: npt.ArrayLike = 0,
 ) -> Mesh:
-    """Build a mesh; colour, normal and uvw broadcast over the vertices."""
+    """Build a mesh; colour, normal, uvw, tag and instance (n,) broadcast over the vertices."""
     place = np.asarray(place, dtype=np.float32).reshape(-1, 3)
     vertices = np.zeros(len(place), dtype=VERTEX)
     vertices["vertex"] = place
     vertices["normal"] = normal
     vertices["color"][:, :3] = np.clip(colour, 0, 255)
-    vertices["color"][:, 3] = 255
-    vertices["texcoord"] = uvw
+    vertices["color"][:, 3] = tag
+    vertices["texcoord"][:, :3] = uvw
+    vertices["texcoord"][:, 3] = instance
     return Mesh(vertices, np.asarray(triangles, dtype=np.uint32).reshape(-1, 3))
 
 
@@ -90,6 +94,7 @@ def strip(
     colour: npt.ArrayLike = (255, 255, 255),
     uvw: tuple[Array, Array] | None = None,
     normal: npt.ArrayLike = (0.0, 0.0, 1.0),
+    tag: int = 0,
 ) -> Mesh:
     """Return the band between two polylines (n, 3); it faces up where left is on the left."""
     n = len(left)
@@ -97,7 +102,7 @@ def strip(
     a, b, c, d = first, first + n, first + n + 1, first + 1
     triangles = np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)])
     texture = (0.0, 0.0, 0.0) if uvw is None else np.concatenate(uvw)
-    return make(np.concatenate([left, right]), triangles, colour, normal, texture)
+    return make(np.concatenate([left, right]), triangles, colour, normal, texture, tag)
 
 
 # The unit cube's faces: four corners each, counter-clockwise from outside.
@@ -115,12 +120,14 @@ def boxes(
     colour: npt.ArrayLike,
     kind: float = 0.0,
     taper: npt.ArrayLike = 1.0,
+    tag: int = 0,
+    instance: npt.ArrayLike = 0,
 ) -> Mesh:
     """Return n boxes without floors.
 
     ``centre`` and ``size`` (n, 3) metres, ``heading`` (n,) radians about z, ``colour`` (n, 3),
     ``kind`` the object material (`PLAIN`, ...), ``taper`` the size of the top relative to the
-    bottom. The texture runs over a side in metres.
+    bottom, ``instance`` (n,) ids. The texture runs over a side in metres.
     """
     centre, size = np.atleast_2d(centre).astype(float), np.atleast_2d(size).astype(float)
     heading = np.broadcast_to(np.asarray(heading, dtype=float), len(centre))
@@ -152,6 +159,8 @@ def boxes(
         np.repeat(colour, 20, axis=0),
         normal.reshape(-1, 3),
         uvw.reshape(-1, 3),
+        tag,
+        np.repeat(np.broadcast_to(np.asarray(instance), n), 20),
     )
 
 
@@ -160,7 +169,7 @@ def _format() -> GeomVertexFormat:
     array.addColumn("vertex", 3, GeomEnums.NTFloat32, GeomEnums.CPoint)
     array.addColumn("normal", 3, GeomEnums.NTFloat32, GeomEnums.CNormal)
     array.addColumn("color", 4, GeomEnums.NTUint8, GeomEnums.CColor)
-    array.addColumn("texcoord", 3, GeomEnums.NTFloat32, GeomEnums.CTexcoord)
+    array.addColumn("texcoord", 4, GeomEnums.NTFloat32, GeomEnums.CTexcoord)
     layout = GeomVertexFormat()
     layout.addArray(array)
     return GeomVertexFormat.registerFormat(layout)

@@ -1,112 +1,75 @@
-"""OpenDRIVE in: lanes and painted lines as polylines, through CARLA's own parser.
+"""OpenDRIVE in: lanes and painted lines as polylines, whatever the text holds.
 
     roads = read_roads(Path("Town01.xodr").read_text())
     roads.lanes[0].left   # (n, 3) metres, x east, y north, z up
 
-`carla.Map` is the parser that CARLA itself uses; it knows geometry, elevation,
-superelevation, lane widths and road marks, and needs no server. CARLA's y axis points
-the other way (left-handed); here it is turned so that axes are right-handed.
+The text is read by this project alone, in Python: a hostile one can be refused, but it
+cannot crash or stall the process as a native parser can. Tests hold the result against
+CARLA's own parser, `carla.Map`, lane by lane.
 """
 
 from __future__ import annotations
 
-import os
-from collections import defaultdict
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 
-from edge_seg.errors import EdgeSegError, MissingRuntimeError
+from carla_bridge.world.corners import add_corners
+from carla_bridge.world.fills import junction_fills
+from carla_bridge.world.lane_sections import MOST_METRES, STEP, Road, read_road
+from carla_bridge.world.lane_tracks import Strip, Stroke
+from carla_bridge.world.lanes import DRIVABLE, Lane, Line, Points, Roads
+from carla_bridge.world.opendrive_check import Element, parse_opendrive
+from carla_bridge.world.overlap import settle, with_free_edges
+from edge_seg.errors import EdgeSegError
 
-Points = npt.NDArray[np.float64]
+__all__ = ["DRIVABLE", "Lane", "Line", "Points", "Roads", "STEP", "read_roads"]
 
-STEP = 1.0
-"""Metres between samples along a lane."""
-
-DRIVABLE = {"Driving", "Shoulder", "Parking", "Biking", "Bidirectional", "Stop", "Border",
-            "Restricted", "Entry", "Exit", "OffRamp", "OnRamp", "RoadWorks"}  # fmt: skip
-"""Lane types that are paved like the road, and labelled so."""
-
-
-@dataclass(frozen=True)
-class Lane:
-    """A strip of one lane between its ``left`` and ``right`` edges, in driving direction.
-
-    ``s`` (n,) metres along the road; ``kind`` is CARLA's lane type ("Driving", "Sidewalk",
-    ...); ``outer_left`` and ``outer_right`` say that nothing else lies beyond that edge.
-    """
-
-    kind: str
-    left: Points
-    right: Points
-    s: npt.NDArray[np.float64]
-    outer_left: bool
-    outer_right: bool
-
-    @property
-    def centre(self) -> Points:
-        """(n, 3) points halfway between the edges."""
-        return (self.left + self.right) / 2.0
-
-
-@dataclass(frozen=True)
-class Line:
-    """A painted line: centre points (n, 3), CARLA's marking type and colour, width in metres."""
-
-    points: Points
-    kind: str
-    colour: str
-    width: float
-
-
-@dataclass(frozen=True)
-class Roads:
-    """What an OpenDRIVE text says, sampled."""
-
-    lanes: list[Lane]
-    lines: list[Line]
-
-    def driving(self) -> list[Lane]:
-        """Return the lanes that cars use, at least 20 m long: where a camera may stand."""
-        return [lane for lane in self.lanes if lane.kind == "Driving" and len(lane.s) > 20]
+MOST_SECTIONS = 50_000
+FARTHEST = 200_000.0
+"""Metres across a map."""
+LONGEST_STEP = 60.0
+"""Metres between samples 1 m apart along a road: what is farther apart is no road."""
+OFF_ORIGIN = 20_000.0
+"""Metres from the origin beyond which a map is moved: graphics count in single precision."""
+REMEMBERED = 4
+"""Maps kept; reading a town takes seconds."""
+SMALL = 200_000
+"""Characters below which a text is read anew each time."""
 
 
 def read_roads(xodr: str, name: str = "map") -> Roads:
     """Sample an OpenDRIVE text.
 
-    Raises `EdgeSegError` where the text is not OpenDRIVE or holds no driving lane, and
-    `MissingRuntimeError` where the ``carla`` package is not installed.
+    A map far from the origin is moved towards it by whole kilometres. Raises `EdgeSegError`,
+    in one line, where the text is no OpenDRIVE, is too large, or holds no driving lane.
     """
-    carla_map = _parse(xodr, name)
-    groups: dict[tuple[int, int, int], list[Any]] = defaultdict(list)
-    for waypoint in carla_map.generate_waypoints(STEP):
-        groups[waypoint.road_id, waypoint.section_id, waypoint.lane_id].append(waypoint)
-    lanes: list[Lane] = []
-    lines: list[Line] = []
-    for (road, section, lane_id), waypoints in sorted(groups.items()):
-        waypoints = _complete(carla_map, sorted(waypoints, key=lambda w: w.s))
-        if len(waypoints) < 2:
-            continue
-        if lane_id > 0:  # left lanes run against s
-            waypoints.reverse()
-        inner = lane_id + (1 if lane_id < 0 else -1)
-        opposite = 1 if lane_id < 0 else -1
-        has_inner = (road, section, inner) in groups
-        has_opposite = inner == 0 and (road, section, opposite) in groups
-        strip, right_line = _lane(waypoints), _marks(waypoints, "right")
-        lines += right_line
-        # The line between two lanes belongs to both; the lane on its left (or -1) draws it.
-        if not has_inner and (lane_id < 0 or not has_opposite):
-            lines += _marks(waypoints, "left")
-        lanes += _with_sides(
-            strip,
-            waypoints,
-            right=(road, section, lane_id + (-1 if lane_id < 0 else 1)) not in groups,
-            left=not has_inner and not has_opposite,
+    return _remembered(xodr, name) if len(xodr) > SMALL else _read(xodr, name)
+
+
+def _read(xodr: str, name: str) -> Roads:
+    root = parse_opendrive(xodr, name)
+    found: list[Road] = []
+    metres = 0.0
+    elements = root.findall("road")
+    if sum(len(e.findall("lanes/laneSection")) for e in elements) > MOST_SECTIONS:
+        raise EdgeSegError(
+            f"OpenDRIVE '{name}' has more than {MOST_SECTIONS} lane sections: cut the map"
         )
-    roads = Roads(lanes, lines)
+    for element in elements:
+        road = _road(element, name)
+        metres += STEP * sum(len(strip.s) for strip in road.strips)
+        if metres > MOST_METRES:
+            raise EdgeSegError(
+                f"OpenDRIVE '{name}' has more than {MOST_METRES / 1000:.0f} km of lanes: "
+                "cut the map"
+            )
+        found.append(road)
+    try:
+        roads = _assemble(found)
+    except EdgeSegError as error:
+        raise EdgeSegError(f"OpenDRIVE '{name}': {error}") from error
     if not roads.driving():
         raise EdgeSegError(
             f"OpenDRIVE '{name}' has no driving lane of 20 m or more: there is no road to render; "
@@ -115,99 +78,105 @@ def read_roads(xodr: str, name: str = "map") -> Roads:
     return roads
 
 
-def _parse(xodr: str, name: str) -> Any:
-    if "<OpenDRIVE" not in xodr[:4096] or "</OpenDRIVE>" not in xodr[-4096:]:
-        raise EdgeSegError(
-            f"OpenDRIVE '{name}' is not whole: it must begin with <OpenDRIVE> and end with "
-            "</OpenDRIVE>; export or copy the .xodr file again"
-        )
-    # CARLA's library looks for its cache under HOME while it loads, and fails without it.
-    os.environ.setdefault("HOME", os.path.expanduser("~") or os.curdir)
+_remembered = lru_cache(maxsize=REMEMBERED)(_read)
+
+
+def _road(element: Element, name: str) -> Road:
+    where = f"OpenDRIVE '{name}', road {element.get('id', '')[:20]!r}"
     try:
-        import carla
-    except ImportError as error:
-        raise MissingRuntimeError(
-            'reading OpenDRIVE needs the package carla (x86_64 only): pip install "edge-seg[carla]"'
-        ) from error
-    try:
-        return carla.Map(name, xodr)
-    except RuntimeError as error:
-        raise EdgeSegError(
-            f"OpenDRIVE '{name}' cannot be read ({error}); check the file in an OpenDRIVE viewer"
-        ) from error
+        with np.errstate(over="ignore", invalid="ignore"):
+            road = read_road(element)
+    except EdgeSegError as error:
+        raise EdgeSegError(f"{where}: {error}") from error
+    for strip in road.strips:
+        for edge in (strip.inner, strip.outer):
+            step = np.abs(np.diff(edge, axis=0)).max(initial=0.0)
+            if not step < LONGEST_STEP:
+                raise EdgeSegError(
+                    f"{where}: it jumps by {step:.3g} m; check its geometry and elevation"
+                )
+    return road
 
 
-def _complete(carla_map: Any, waypoints: list[Any]) -> list[Any]:
-    """Add a waypoint close to the lane section's end, where the sampling step overshoots it."""
-    last = waypoints[-1]
-    for part in range(15, 0, -1):
-        end = carla_map.get_waypoint_xodr(last.road_id, last.lane_id, last.s + STEP * part / 16)
-        if end is not None and end.section_id == last.section_id:
-            return [*waypoints, end]
-    return waypoints
-
-
-def _lane(waypoints: list[Any]) -> Lane:
-    """Turn waypoints in driving order into a strip."""
-    rows = []
-    for waypoint in waypoints:
-        transform = waypoint.transform
-        right = transform.get_right_vector()
-        place = transform.location
-        rows.append(
-            (place.x, -place.y, place.z, right.x, -right.y, right.z, waypoint.lane_width / 2.0,
-             waypoint.s)
-        )  # fmt: skip
-    table = np.array(rows)
-    centre, sideways = table[:, :3], table[:, 3:6] * table[:, 6:7]
-    left, right_edge = centre - sideways, centre + sideways
-    kind = str(waypoints[0].lane_type)
-    # Overlap the next section by a sample's rest, so that no slit shows between sections.
-    overlap = (centre[-1] - centre[-2]) / max(np.linalg.norm(centre[-1] - centre[-2]), 1e-6) * 0.07
-    left[-1] += overlap
-    right_edge[-1] += overlap
-    return Lane(kind, left, right_edge, table[:, 7], False, False)
-
-
-def _with_sides(lane: Lane, waypoints: list[Any], right: bool, left: bool) -> list[Lane]:
-    """Return the driving lane and whatever lanes of other types lie beyond its free edges."""
-    strips = [lane]
-    for free, side in ((right, "right"), (left, "left")):
-        beside = waypoints
-        outermost = 0
-        for _ in range(4 if free else 0):
-            beside = [getattr(w, f"get_{side}_lane")() for w in beside]
-            if any(w is None or str(w.lane_type) in ("Driving", "NONE") for w in beside):
-                break
-            strips.append(_lane(beside))
-            outermost = len(strips) - 1
-        if free:
-            last = strips[outermost]
-            strips[outermost] = (
-                replace(last, outer_right=True)
-                if side == "right"
-                else replace(last, outer_left=True)
-            )
-    return strips
-
-
-def _marks(waypoints: list[Any], side: str) -> list[Line]:
-    """Return the painted lines on one side of a lane, split where the road mark changes."""
-    lane = _lane(waypoints)
-    edge = lane.left if side == "left" else lane.right
-    marks = [getattr(w, f"{side}_lane_marking") for w in waypoints]
-    # A lane without any <roadMark> has no marking object at all.
-    styles = [
-        (str(m.type), str(m.color), float(m.width)) if m else ("NONE", "", 0.0) for m in marks
-    ]
+def _assemble(found: list[Road]) -> Roads:
+    """Turn roads into lanes and lines, and settle where they meet."""
+    # Of the connecting roads, right turns come first: theirs is the pavement round the corner.
+    found = sorted(found, key=lambda road: (road.junction != "-1", _turn(road)))
+    lanes: list[Lane] = []
     lines: list[Line] = []
-    start = 0
-    for i in range(1, len(styles) + 1):
-        if i < len(styles) and styles[i] == styles[start]:
-            continue
-        kind, colour, width = styles[start]
-        end = min(i + 1, len(styles))
-        if kind not in ("NONE", "Grass", "Curb", "Other") and end - start > 1:
-            lines.append(Line(edge[start:end], kind, colour, width))
-        start = i
-    return lines
+    members: dict[str, set[int]] = {}
+    for number, road in enumerate(add_corners(found)):
+        lanes += [_lane(strip, road, number) for strip in road.strips]
+        lines += [_line(stroke) for stroke in road.strokes]
+        if road.junction != "-1":
+            members.setdefault(road.junction, set()).add(number)
+    lanes, lines = _near_origin(lanes, lines)
+    lanes = settle(lanes)
+    by_road: dict[int, list[int]] = {}
+    for i, lane in enumerate(lanes):
+        by_road.setdefault(lane.road, []).append(i)
+    junctions = [
+        [i for r in sorted(roads) for i in by_road.get(r, [])] for roads in members.values()
+    ]
+    fills = junction_fills(lanes, junctions)
+    return Roads(with_free_edges(lanes, fills), lines, fills)
+
+
+def _turn(road: Road) -> float:
+    """Return by how much (radians) a road's outer lane turns away from its outer side."""
+    if not road.strips:
+        return 0.0
+    edge = road.strips[-1].outer[:, :2]
+    first, last = edge[1] - edge[0], edge[-1] - edge[-2]
+    turn = np.arctan2(first[0] * last[1] - first[1] * last[0], first @ last)
+    return -float(turn) * road.strips[-1].side
+
+
+def _lane(strip: Strip, road: Road, number: int) -> Lane:
+    """Turn a strip around so that it runs as traffic does."""
+    onwards = (strip.side < 0) != road.left_hand
+    rows = slice(None) if onwards else slice(None, None, -1)
+    edges = (strip.inner[rows], strip.outer[rows])
+    beside, kerbs = strip.beside, strip.kerbs
+    if road.left_hand:  # the outer edge is on the left
+        edges, beside, kerbs = edges[::-1], beside[::-1], kerbs[::-1]
+    whole = max(float(x.s[-1]) for x in road.strips)
+    at_end = strip.s[-1] >= whole - 1e-6 if onwards else strip.s[0] <= 1e-6
+    return Lane(
+        strip.kind,
+        edges[0],
+        edges[1],
+        strip.s[rows],
+        outer_left=not beside[0],
+        outer_right=not beside[1],
+        junction=road.junction != "-1",
+        ends_at_junction=at_end and road.junctions[1 if onwards else 0],
+        beside_left=beside[0],
+        beside_right=beside[1],
+        kerb_left=kerbs[0],
+        kerb_right=kerbs[1],
+        surface=strip.surface,
+        road=number,
+    )
+
+
+def _line(stroke: Stroke) -> Line:
+    # Marks are named from the inside out: from left to right, seen this way.
+    points = stroke.points if stroke.side < 0 else stroke.points[::-1]
+    return Line(points, *stroke.style)
+
+
+def _near_origin(lanes: list[Lane], lines: list[Line]) -> tuple[list[Lane], list[Line]]:
+    """Move a map in far coordinates (UTM, say) by whole kilometres."""
+    if not lanes:
+        return lanes, lines
+    ends = np.concatenate([lane.left[[0, len(lane.s) // 2, -1]] for lane in lanes])
+    low, high = ends.min(axis=0), ends.max(axis=0)
+    if (high - low).max() > FARTHEST:
+        raise EdgeSegError(f"it is more than {FARTHEST / 1000:.0f} km across: cut the map")
+    middle = (low + high) / 2.0
+    if np.abs(middle).max() < OFF_ORIGIN:
+        return lanes, lines
+    shift = np.round(middle, -3)
+    lanes = [replace(x, left=x.left - shift, right=x.right - shift) for x in lanes]
+    return lanes, [replace(x, points=x.points - shift) for x in lines]

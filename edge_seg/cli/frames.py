@@ -122,6 +122,10 @@ def render(
         list[Path] | None,
         typer.Option(help="Take roads from this OpenDRIVE file; may be repeated."),
     ] = None,
+    term: Annotated[
+        list[str] | None,
+        typer.Option(help="Strength of a scene term: night=0 never, rain=2 twice as often."),
+    ] = None,
     quality: Annotated[int, typer.Option(min=1, max=100, help="JPEG quality.")] = 92,
     name: NameOption = None,
     json: JsonOption = False,
@@ -131,7 +135,8 @@ def render(
     from edge_seg.frames import FrameSet
 
     try:
-        from carla_bridge.world.render import write_frame_set
+        from carla_bridge.world.frame_sets import write_frame_set
+        from carla_bridge.world.randomization import parse_terms
     except ImportError as error:
         raise MissingRuntimeError(
             f"rendering needs {error.name}: pip install 'edge-seg[carla]'"
@@ -145,6 +150,7 @@ def render(
             height,
             name=name,
             maps=map or [],
+            terms=parse_terms(term or []),
             quality=quality,
             progress=step,
         )

@@ -1,9 +1,10 @@
 """The training loop, flat: batch, forward, loss, backward, step, average, now and then look.
 
-    train(settings, train_frames, val_frames, Path("lane.safetensors"), resume=True)
+    train(settings, FrameSetSource(frames), val_frames, Path("lane.safetensors"), resume=True)
 
 Writes ``lane.safetensors`` (the averaged weights), ``lane.history.json`` and ``lane.png`` (loss
-and IoU over the steps); while it runs, ``lane.checkpoint.safetensors``.
+and IoU over the steps); while it runs, ``lane.checkpoint.safetensors``. SIGTERM and Ctrl-C keep
+a checkpoint of the step that was running and raise `StoppedError`.
 """
 
 from __future__ import annotations
@@ -11,35 +12,41 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 import torch
+from torch import nn
 
 from edge_seg.errors import EdgeSegError
-from edge_seg.files import write_bytes
+from edge_seg.frames import FrameSet
 from edge_seg.metrics import Confusion
-from edge_seg.models.weights_file import SCHEMA, Header, save
 from edge_seg.preprocess import InputSpec, Mask
 from edge_seg.training import state as states
-from edge_seg.training.curve import plot
-from edge_seg.training.data import prefetched
+from edge_seg.training.data import Batch, prefetched, to_input
 from edge_seg.training.losses import LOSSES
+from edge_seg.training.outputs import Outputs
+from edge_seg.training.precision import quickened
 from edge_seg.training.settings import Settings
+from edge_seg.training.sources import FrameSetSource, Source
 from edge_seg.training.state import Record, State
+from edge_seg.training.stop import Stop, StoppedError
+from edge_seg.training.team import Team
 from edge_seg.training.validation import measure
-
-if TYPE_CHECKING:
-    from edge_seg.frames import FrameSet
 
 WINDOW = 20
 """Steps between two lines of the history."""
+COUNTED = 5
+"""The IoU of every fifth batch is counted: to count takes 2 % of a step on a CPU."""
 GRADIENT_NORM = 5.0
 """Gradients are cut to this length: one odd batch cannot throw the weights away."""
+GPU_LOADERS = 4
+"""Threads that augment for a GPU; a CPU is slower than one thread."""
 
 Report = Callable[[Record], None]
+Check = Callable[[], None]
 
 
 class Pace(msgspec.Struct, frozen=True):
@@ -67,7 +74,7 @@ def learning_rate(step: int, settings: Settings) -> float:
 
 def train(
     settings: Settings,
-    frames: FrameSet,
+    frames: Source | FrameSet,
     validation: FrameSet,
     output: Path,
     *,
@@ -78,112 +85,108 @@ def train(
 ) -> State:
     """Train and write the weights; returns the last state.
 
-    Raises `EdgeSegError` where the frame sets do not fit, a checkpoint is in the way, or the
-    loss becomes NaN (the last checkpoint stays).
+    Raises `EdgeSegError` where the frames do not fit, a checkpoint is in the way, or the loss
+    becomes NaN (the last checkpoint stays), and `StoppedError` where a signal ended it.
     """
     settings.check()
     pace = pace or Pace()
-    checkpoint = output.with_name(f"{output.stem}.checkpoint.safetensors")
-    state = _begin(settings, frames, validation, checkpoint, start, resume)
+    source = FrameSetSource(frames) if isinstance(frames, FrameSet) else frames
+    _fit(settings, source, validation)
+    team = Team(settings.bf16)
+    positions = team.share(settings.batch)
+    outputs = Outputs(output, writes=team.first)
+    state = outputs.begin(
+        source.identify(settings), len(source.classes), start, resume, team.device
+    )
+    team.wait()  # nobody writes before everybody has looked what is there
+    network = team.prepare(quickened(state.network, team.device, settings.bf16)).train()
     crop = InputSpec(settings.crop_height, settings.crop_width)
-    weights = torch.tensor(settings.class_weights) if settings.class_weights else None
-    losses: list[float] = []
-    seen = Confusion(len(frames.classes))
-    clock = kept = time.monotonic()
-    for step, images, masks in prefetched(frames, settings, crop, state.step):
-        logits, loss = _step(state, images, masks, weights, step)
-        losses.append(loss)
-        seen.add(_stacked(logits.argmax(dim=1)), _stacked(masks))
-        now = time.monotonic()
-        state.seconds += now - clock
-        clock = now
-        last = state.step == settings.steps
-        if state.step % WINDOW == 0 or last:
-            state.history.append(_record(state, losses, seen, frames.classes.names))
-            losses, seen = [], Confusion(len(frames.classes))
-            if state.step % pace.validate_every == 0 or last:
-                limit = None if last else pace.validation_frames
-                _validate(state, validation, limit)
-            if report is not None:
-                report(state.history[-1])
-            if now - kept > pace.checkpoint_seconds and not last:
-                _keep(state, output, checkpoint)
-                kept = time.monotonic()
-    _finish(state, frames, output)
-    checkpoint.unlink(missing_ok=True)
+    with Stop() as stop:
+        # In a team all stop after the same step: one that left earlier would be waited for.
+        check = stop.check if team.size == 1 else _nothing
+        loaders = 1 if team.device.type == "cpu" else GPU_LOADERS
+        batches = prefetched(source, state.settings, crop, state.step, positions, loaders, check)
+        clock = kept = time.monotonic()
+        try:
+            with closing(batches):
+                if team.first:
+                    _look(state, validation, pace, check)  # where a signal ended this look
+                for batch in batches:
+                    _step(state, network, team, batch, crop)
+                    now = time.monotonic()
+                    state.seconds += now - clock
+                    clock = now
+                    if state.step % WINDOW == 0 or state.step == settings.steps:
+                        _add_line(state, source.classes.names)
+                        if team.first:
+                            _look(state, validation, pace, check)
+                            if report is not None:
+                                report(state.history[-1])
+                    if now - kept > pace.checkpoint_seconds and state.step < settings.steps:
+                        outputs.keep(state)
+                        kept = time.monotonic()
+                    if number := team.agreed(stop.number):
+                        raise StoppedError(number)
+        except StoppedError as stopped:
+            outputs.keep(state)
+            where = f"after step {state.step} of {settings.steps}: go on with --resume"
+            raise StoppedError(stopped.number, where) from None
+    outputs.finish(state, source)
     return state
 
 
-def _begin(
-    settings: Settings,
-    frames: FrameSet,
-    validation: FrameSet,
-    checkpoint: Path,
-    start: Path | None,
-    resume: bool,
-) -> State:
-    """Return the state to go on from, with the frame set's digest in its settings."""
-    if not frames.has_masks or not validation.has_masks:
-        bare = frames if not frames.has_masks else validation
-        raise EdgeSegError(f"the frame set {bare.name} has frames without masks: train needs all")
-    if frames.classes.names != validation.classes.names:
+def _nothing() -> None:
+    """Check for nothing."""
+
+
+def _fit(settings: Settings, source: Source, validation: FrameSet) -> None:
+    """Raise `EdgeSegError` where frames, validation and settings are not of one kind."""
+    if not validation.has_masks:
         raise EdgeSegError(
-            f"{frames.name} has the classes {', '.join(frames.classes.names)}, {validation.name} "
+            f"the frame set {validation.name} has frames without masks: train needs all"
+        )
+    if source.classes.names != validation.classes.names:
+        raise EdgeSegError(
+            f"{source.name} has the classes {', '.join(source.classes.names)}, {validation.name} "
             f"has {', '.join(validation.classes.names)}: they must be the same"
         )
-    if settings.class_weights and len(settings.class_weights) != len(frames.classes):
+    if settings.class_weights and len(settings.class_weights) != len(source.classes):
         raise EdgeSegError(
-            f"{len(settings.class_weights)} class weights for {len(frames.classes)} classes"
+            f"{len(settings.class_weights)} class weights for {len(source.classes)} classes"
         )
-    settings = msgspec.structs.replace(settings, frames=frames.digest)
-    classes = len(frames.classes)
-    if checkpoint.exists():
-        if not resume:
-            raise EdgeSegError(
-                f"{checkpoint} is an unfinished training: go on with --resume, or delete it"
-            )
-        return states.load_checkpoint(checkpoint, settings, classes)
-    state = states.fresh(settings, classes)
-    if start is not None:
-        states.start_from(state, start)
-    return state
 
 
 def _step(
-    state: State,
-    images: torch.Tensor,
-    masks: torch.Tensor,
-    weights: torch.Tensor | None,
-    step: int,
-) -> tuple[torch.Tensor, float]:
-    """Do one step; returns the logits (B, C, h, w) and the loss."""
+    state: State, network: nn.Module, team: Team, batch: Batch, crop: InputSpec
+) -> None:
+    """Do one step, and note its loss and now and then its masks."""
     settings = state.settings
-    torch.manual_seed(settings.seed * 1_000_003 + step)  # dropout follows from the step
+    torch.manual_seed(settings.seed * 1_000_003 + batch.step)  # dropout follows from the step
     for group in state.optimizer.param_groups:
-        group["lr"] = learning_rate(step, settings)
-    state.network.train()
-    images = images.contiguous(memory_format=torch.channels_last)
-    with torch.autocast("cpu", torch.bfloat16, enabled=settings.bf16):
-        logits = state.network(images)
-    logits = logits.float()
+        group["lr"] = learning_rate(batch.step, settings)
+    images = to_input(team.move(batch.images), crop)
+    logits, masks = team.whole(network(images), team.move(batch.masks).long())
+    weights = logits.new_tensor(settings.class_weights) if settings.class_weights else None
     loss = LOSSES[settings.loss](logits, masks, weights)
     if not bool(torch.isfinite(loss)):
         raise EdgeSegError(
-            f"the loss became {loss.item()} at step {step}: the last checkpoint is kept; go on "
-            f"with --resume and a smaller --lr (now {settings.lr})"
+            f"the loss became {loss.item()} at step {batch.step}: the last checkpoint is kept; go "
+            f"on with --resume and a smaller --lr (now {settings.lr})"
         )
     state.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    team.backward(loss)
     torch.nn.utils.clip_grad_norm_(state.network.parameters(), GRADIENT_NORM)
     state.optimizer.step()
-    state.step = step + 1
+    state.step = batch.step + 1
     states.update_average(state)
-    return logits.detach(), float(loss.detach())
+    state.losses.append(float(loss.detach()))
+    if batch.step % COUNTED == 0:
+        state.seen.add(_stacked(logits.detach().argmax(dim=1)), _stacked(masks))
 
 
 def _stacked(masks: torch.Tensor) -> Mask:
     """Return masks (B, h, w) as one tall mask (B * h, w) uint8, for counting."""
-    return masks.flatten(0, 1).numpy().astype(np.uint8)
+    return masks.flatten(0, 1).cpu().numpy().astype(np.uint8)
 
 
 def percent(confusion: Confusion, names: tuple[str, ...]) -> dict[str, float]:
@@ -192,53 +195,29 @@ def percent(confusion: Confusion, names: tuple[str, ...]) -> dict[str, float]:
     return {name: round(100 * float(iou), 3) for name, iou in each if not math.isnan(iou)}
 
 
-def _record(state: State, losses: list[float], seen: Confusion, names: tuple[str, ...]) -> Record:
-    return Record(
+def _add_line(state: State, names: tuple[str, ...]) -> None:
+    """Add a line to the history, and begin to collect the next."""
+    record = Record(
         step=state.step,
-        loss=round(sum(losses) / len(losses), 5),
+        loss=round(sum(state.losses) / len(state.losses), 5),
         lr=learning_rate(state.step - 1, state.settings),
         seconds=round(state.seconds, 1),
-        train_iou=percent(seen, names),
+        train_iou=percent(state.seen, names),
     )
+    state.history.append(record)
+    state.losses, state.seen = [], Confusion(len(names))
 
 
-def _validate(state: State, validation: FrameSet, limit: int | None) -> None:
-    """Measure the averaged weights and add it to the newest line of the history."""
-    spec = InputSpec(state.settings.height, state.settings.width)
-    confusion = measure(state.average, spec, validation, limit, state.settings.bf16)
-    record = state.history[-1]
+def _look(state: State, validation: FrameSet, pace: Pace, check: Check) -> None:
+    """Measure the averaged weights where the newest line is due and has no measure yet."""
+    settings, record = state.settings, state.history[-1] if state.history else None
+    last = state.step == settings.steps
+    if record is None or record.step != state.step or record.val_iou is not None:
+        return
+    if state.step % pace.validate_every and not last:
+        return
+    spec = InputSpec(settings.height, settings.width)
+    limit = None if last else pace.validation_frames
+    confusion = measure(state.average, spec, validation, limit, settings.bf16, check)
     record.val_iou = percent(confusion, validation.classes.names)
     record.val_miou = round(100 * float(confusion.miou()), 3)
-
-
-def _keep(state: State, output: Path, checkpoint: Path) -> None:
-    """Write the checkpoint and what can be looked at meanwhile."""
-    states.save_checkpoint(checkpoint, state)
-    _write_history(state, output)
-
-
-def _write_history(state: State, output: Path) -> None:
-    document = {"settings": msgspec.to_builtins(state.settings), "history": state.history}
-    write_bytes(output.with_name(f"{output.stem}.history.json"), msgspec.json.encode(document))
-    plot(state.history, output.with_name(f"{output.stem}.png"))
-
-
-def write_weights(state: State, frames: FrameSet, output: Path) -> None:
-    """Write the averaged weights as a weights file that `registry.load` reads."""
-    settings = state.settings
-    config = states.config_of(settings, len(frames.classes), settings.height, settings.width)
-    own = f"{len(frames)} frames of {frames.name}, {state.step} steps, seed {settings.seed}"
-    header = Header(
-        schema=SCHEMA,
-        architecture=settings.model,
-        config=msgspec.to_builtins(config),
-        classes=frames.classes,
-        input=InputSpec(settings.height, settings.width),
-        trained_on="; then ".join(filter(None, [settings.start_trained_on, own])),
-    )
-    save(output, header, state.average.state_dict())
-
-
-def _finish(state: State, frames: FrameSet, output: Path) -> None:
-    write_weights(state, frames, output)
-    _write_history(state, output)

@@ -1,8 +1,10 @@
-"""bfloat16 training: which layers stay out of it.
+"""What a network does otherwise while it trains: the same numbers, sooner and safer.
 
-    network = keep_depthwise_in_float32(network)
-    with torch.autocast("cpu", torch.bfloat16):
-        logits = network(images)
+    network = quickened(network, device, bf16=True)  # changed in place: weights and names are kept
+
+On CPUs, a transposed convolution without overlap (kernel = stride, as the U-Net's) is a 1x1
+convolution to ``kernel**2`` times the channels whose results are laid out side by side: oneDNN's
+own takes twice as long (63 instead of 34 ms for 32 to 16 channels at 128x256, batch 4, bfloat16).
 
 torch 2.13's bfloat16 depthwise convolution gives, now and then, a gradient with garbage in one
 channel (1e8 to 1e32, seen in a quarter of the steps of a MobileNetV2 at 256x512 on a processor with
@@ -16,6 +18,18 @@ from collections.abc import Callable
 
 import torch
 from torch import nn
+from torch.nn import functional
+
+Forward = Callable[[torch.Tensor], torch.Tensor]
+
+
+def quickened(network: nn.Module, device: torch.device, bf16: bool) -> nn.Module:
+    """Return the network, prepared to train on the device; elsewhere than on CPUs unchanged."""
+    if device.type != "cpu":
+        return network
+    if bf16:
+        keep_depthwise_in_float32(network)
+    return without_transposed_convolutions(network)
 
 
 def keep_depthwise_in_float32(network: nn.Module) -> nn.Module:
@@ -26,11 +40,38 @@ def keep_depthwise_in_float32(network: nn.Module) -> nn.Module:
     return network
 
 
-def _without_autocast(
-    forward: Callable[[torch.Tensor], torch.Tensor],
-) -> Callable[[torch.Tensor], torch.Tensor]:
+def _without_autocast(forward: Forward) -> Forward:
     def in_float32(features: torch.Tensor) -> torch.Tensor:
         with torch.autocast("cpu", enabled=False):
             return forward(features.float())
 
     return in_float32
+
+
+def without_transposed_convolutions(network: nn.Module) -> nn.Module:
+    """Let transposed convolutions that do not overlap run as 1x1; returns the network."""
+    for module in network.modules():
+        if isinstance(module, nn.ConvTranspose2d) and _no_overlap(module):
+            module.forward = _as_pointwise(module)  # type: ignore[assignment, method-assign]
+    return network
+
+
+def _no_overlap(layer: nn.ConvTranspose2d) -> bool:
+    plain = (layer.padding, layer.output_padding, layer.dilation) == ((0, 0), (0, 0), (1, 1))
+    return plain and layer.groups == 1 and layer.kernel_size == layer.stride
+
+
+def _as_pointwise(layer: nn.ConvTranspose2d) -> Forward:
+    rows, columns = (int(size) for size in layer.kernel_size)
+    outputs = layer.out_channels
+
+    def forward(features: torch.Tensor) -> torch.Tensor:
+        count, _, height, width = features.shape
+        weight = layer.weight.permute(2, 3, 1, 0).reshape(rows * columns * outputs, -1, 1, 1)
+        bias = None if layer.bias is None else layer.bias.repeat(rows * columns)
+        pixels = functional.conv2d(features, weight, bias).permute(0, 2, 3, 1)
+        blocks = pixels.reshape(count, height, width, rows, columns, outputs)
+        tall = blocks.transpose(2, 3).reshape(count, height * rows, width * columns, outputs)
+        return tall.permute(0, 3, 1, 2)
+
+    return forward

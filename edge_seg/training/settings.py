@@ -1,6 +1,7 @@
 """What a training is asked to do. Two trainings with equal settings are the same training.
 
 Settings(model="lane-unet", steps=2000, batch=8)
+Settings(scenes=Scenes(seed=1, terms={"night": 0.0}))  # frames rendered while it trains
 """
 
 from __future__ import annotations
@@ -11,6 +12,34 @@ from typing import Any
 import msgspec
 
 from edge_seg.errors import EdgeSegError, closest
+
+SIZES = ((480, 640), (448, 800), (288, 960))
+"""(height, width) of rendered frames: cameras are 4:3, 16:9, and as wide as 10:3."""
+
+
+class Scenes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The frames of a training that renders its own; none of them is ever stored.
+
+    ``terms`` are the strengths of the scene's random terms that differ from 1, ``maps`` the
+    SHA-256 of each OpenDRIVE file. Every frame has one of ``sizes`` (height, width) and is
+    augmented into ``reuse`` samples.
+    """
+
+    seed: int = 0
+    terms: dict[str, float] = {}
+    maps: tuple[str, ...] = ()
+    sizes: tuple[tuple[int, int], ...] = SIZES
+    frames_per_scene: int = 4
+    reuse: int = 1
+
+    def check(self) -> None:
+        """Refuse numbers that make no frames, in one line."""
+        if not 1 <= self.frames_per_scene <= 64:
+            raise EdgeSegError(f"--frames-per-scene is in 1..64, not {self.frames_per_scene}")
+        if not 1 <= self.reuse <= 64:
+            raise EdgeSegError(f"--reuse is in 1..64, not {self.reuse}")
+        if self.seed < 0 or not self.sizes:
+            raise EdgeSegError("scenes need a seed of 0 or above and a frame size")
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,7 +76,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     start_trained_on: str = ""
     """What those weights were trained on, as their file says."""
     frames: str = ""
-    """Digest of the frame set; empty until the training knows it."""
+    """Digest of the frame set; empty until the training knows it, and where it renders."""
+    scenes: Scenes | None = None
+    """What is rendered; None for a frame set."""
 
     def check(self) -> None:
         """Refuse numbers that make no training, in one line."""
@@ -69,6 +100,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise EdgeSegError(f"--scales are two in 0.1..10, the small one first: {self.scales}")
         if not 0 <= self.ema < 1:
             raise EdgeSegError(f"the decay of the averaged weights is in 0..1, not {self.ema}")
+        if self.scenes is not None:
+            self.scenes.check()
 
 
 def first_difference(asked: Settings, stored: Settings) -> str:
@@ -76,8 +109,12 @@ def first_difference(asked: Settings, stored: Settings) -> str:
 
     The learning rate may differ: it is how one goes on after a loss that became NaN.
     """
-    for name in Settings.__struct_fields__:
-        mine, theirs = getattr(asked, name), getattr(stored, name)
-        if name != "lr" and mine != theirs:
-            return f"{name} was {theirs!r} and is now {mine!r}"
+    pairs = [(name, asked, stored) for name in Settings.__struct_fields__ if name != "lr"]
+    if asked.scenes is not None and stored.scenes is not None:
+        inner = [(name, asked.scenes, stored.scenes) for name in Scenes.__struct_fields__]
+        pairs = [*inner, *pairs]
+    for name, mine, theirs in pairs:
+        now, then = getattr(mine, name), getattr(theirs, name)
+        if now != then:
+            return f"{name} was {then!r} and is now {now!r}"
     return ""

@@ -5,8 +5,8 @@
     state = load_checkpoint(path, settings, classes)  # the same numbers, bit for bit
 
 A checkpoint is one safetensors file: the weights, their average, both moments of AdamW, and in
-the header, as JSON, the settings, the step and the history. It replaces the one before it in
-one rename, so a kill loses what came after it and nothing else.
+the header, as JSON, the settings, the step, the history and what its next line will say. It
+replaces the one before it in one rename, so a kill loses what came after it and nothing else.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import torch
 from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from edge_seg.errors import EdgeSegError, closest
 from edge_seg.files import write_bytes
+from edge_seg.metrics import Confusion
 from edge_seg.models import weights_file
 from edge_seg.models.architectures import architecture
-from edge_seg.training.precision import keep_depthwise_in_float32
 from edge_seg.training.settings import Settings, first_difference
 
 KEY = "edge_seg_training"
@@ -48,13 +50,16 @@ class Record(msgspec.Struct):
 class State:
     """The network in training, its average, the optimizer, and how far they are.
 
-    ``network`` is built for crops, ``average`` for the network's own input size.
+    ``network`` is built for crops, ``average`` for the network's own input size. ``losses`` and
+    ``seen`` are since the last line of the history.
     """
 
     settings: Settings
     network: nn.Module
     average: nn.Module
     optimizer: torch.optim.AdamW
+    seen: Confusion
+    losses: list[float] = field(default_factory=list)
     step: int = 0
     seconds: float = 0.0
     history: list[Record] = field(default_factory=list)
@@ -65,6 +70,8 @@ class _Stored(msgspec.Struct):
     step: int
     seconds: float
     history: list[Record]
+    losses: list[float] = []
+    seen: list[list[int]] = []
 
 
 def config_of(settings: Settings, classes: int, height: int, width: int) -> Any:
@@ -81,18 +88,16 @@ def config_of(settings: Settings, classes: int, height: int, width: int) -> Any:
         raise EdgeSegError(f"an option of {settings.model} does not fit: {error}") from error
 
 
-def fresh(settings: Settings, classes: int) -> State:
+def fresh(settings: Settings, classes: int, device: torch.device | str = "cpu") -> State:
     """Return the state before the first step, random weights drawn with the seed."""
     known = architecture(settings.model)
     torch.manual_seed(settings.seed)
     network = known.build(config_of(settings, classes, settings.crop_height, settings.crop_width))
     average = known.build(config_of(settings, classes, settings.height, settings.width))
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if settings.bf16:
-        keep_depthwise_in_float32(network)
+    network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average.load_state_dict(copy.deepcopy(network.state_dict()))
-    average.eval().requires_grad_(False)
-    return State(settings, network, average, _optimizer(network, settings))
+    average.to(device).eval().requires_grad_(False)
+    return State(settings, network, average, _optimizer(network, settings), Confusion(classes))
 
 
 def _optimizer(network: nn.Module, settings: Settings) -> torch.optim.AdamW:
@@ -103,7 +108,7 @@ def _optimizer(network: nn.Module, settings: Settings) -> torch.optim.AdamW:
         {"params": decayed, "weight_decay": settings.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=settings.lr, betas=BETAS)
+    return torch.optim.AdamW(groups, lr=settings.lr, betas=BETAS, fused=True)
 
 
 @torch.no_grad()
@@ -115,11 +120,12 @@ def update_average(state: State) -> None:
     """
     decay = min(state.settings.ema, (1 + state.step) / (10 + state.step))
     current = state.network.state_dict()
-    for name, kept in state.average.state_dict().items():
-        if kept.is_floating_point():
-            kept.lerp_(current[name], 1 - decay)
-        else:
-            kept.copy_(current[name])
+    pairs = [(kept, current[name]) for name, kept in state.average.state_dict().items()]
+    floats = [pair for pair in pairs if pair[0].is_floating_point()]
+    kept, new = map(list, zip(*floats, strict=True))
+    get_ema_multi_avg_fn(decay)(kept, new, 0)
+    for count, now in (pair for pair in pairs if not pair[0].is_floating_point()):
+        count.copy_(now)
 
 
 def save_checkpoint(path: Path, state: State) -> None:
@@ -133,12 +139,17 @@ def save_checkpoint(path: Path, state: State) -> None:
     for name, parameter in state.network.named_parameters():
         for key, value in state.optimizer.state.get(parameter, {}).items():
             tensors[f"optimizer/{key}/{name}"] = value.contiguous()
-    stored = _Stored(state.settings, state.step, state.seconds, state.history)
+    seen = state.seen.matrix.tolist()
+    stored = _Stored(
+        state.settings, state.step, state.seconds, state.history, state.losses, seen
+    )
     text = msgspec.json.encode(stored).decode()
     write_bytes(path, serialise(tensors, metadata={KEY: text}))
 
 
-def load_checkpoint(path: Path, settings: Settings, classes: int) -> State:
+def load_checkpoint(
+    path: Path, settings: Settings, classes: int, device: torch.device | str = "cpu"
+) -> State:
     """Return the state at the checkpoint; raises `EdgeSegError` where it is of other settings."""
     from safetensors import SafetensorError, safe_open
     from safetensors.torch import load_file
@@ -154,7 +165,7 @@ def load_checkpoint(path: Path, settings: Settings, classes: int) -> State:
     difference = first_difference(settings, stored.settings)
     if difference:
         raise EdgeSegError(f"{path} is of another training: {difference}; resume with the same")
-    state = fresh(settings, classes)
+    state = fresh(settings, classes, device)
     for prefix, module in (("network", state.network), ("average", state.average)):
         module.load_state_dict(_below(tensors, prefix))
     for name, parameter in state.network.named_parameters():
@@ -164,6 +175,9 @@ def load_checkpoint(path: Path, settings: Settings, classes: int) -> State:
                 key: _laid_out_as(parameter, value) for key, value in moments.items()
             }
     state.step, state.seconds, state.history = stored.step, stored.seconds, stored.history
+    state.losses = stored.losses
+    if stored.seen:
+        state.seen.matrix = np.array(stored.seen, np.int64)
     return state
 
 
@@ -178,7 +192,7 @@ def _below(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Ten
 def _laid_out_as(parameter: torch.Tensor, value: Any) -> torch.Tensor:
     """Give a moment its parameter's memory layout, so that sums run in the same order."""
     if value.shape != parameter.shape:
-        return value
+        return value.to(parameter.device)
     return torch.empty_like(parameter, requires_grad=False).copy_(value).detach()
 
 

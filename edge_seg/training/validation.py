@@ -6,6 +6,7 @@ confusion.iou()  # per class, 0..1
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch import nn
 
 from edge_seg.metrics import Confusion
 from edge_seg.preprocess import Frame, InputSpec, Mask, normalise, resize_mask
-from edge_seg.training.data import load
+from edge_seg.training.sources import load
 
 if TYPE_CHECKING:
     from edge_seg.frames import FrameSet
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
 
 def predict(network: nn.Module, spec: InputSpec, frame: Frame, bf16: bool = False) -> Mask:
     """Return the mask (H, W) of a frame (H, W, 3): resize, network, argmax, resize back."""
-    image = torch.from_numpy(normalise(frame, spec)).contiguous(memory_format=torch.channels_last)
-    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+    device = next(network.parameters()).device
+    image = torch.from_numpy(normalise(frame, spec)).to(device, memory_format=torch.channels_last)
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
         ids = network(image)[0].argmax(dim=0)
-    return resize_mask(ids.numpy().astype(np.uint8), frame.shape[0], frame.shape[1])
+    return resize_mask(ids.cpu().numpy().astype(np.uint8), frame.shape[0], frame.shape[1])
 
 
 def measure(
@@ -34,11 +36,16 @@ def measure(
     frames: FrameSet,
     limit: int | None = None,
     bf16: bool = False,
+    check: Callable[[], None] = lambda: None,
 ) -> Confusion:
-    """Return the confusion over all frames, or over ``limit`` of them spread evenly."""
+    """Return the confusion over all frames, or over ``limit`` of them spread evenly.
+
+    ``check`` is called before each frame and may raise.
+    """
     confusion = Confusion(len(frames.classes))
     count = len(frames) if limit is None else min(limit, len(frames))
     for index in np.linspace(0, len(frames) - 1, count).round().astype(int):
+        check()
         frame, mask = load(frames, int(index))
         confusion.add(predict(network, spec, frame, bf16), mask)
     return confusion

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 pytest.importorskip("carla", reason="needs the extra carla")
@@ -16,6 +15,7 @@ pytest.importorskip("panda3d", reason="needs the extra carla")
 
 from carla_bridge.world.display import open_display
 from carla_bridge.world.opendrive import random_road
+from carla_bridge.world.randomization import Dice, DomainRandomization
 from carla_bridge.world.render import render_frames
 from edge_seg.frames import FrameSet
 
@@ -59,7 +59,7 @@ def test_the_set_says_who_drew_it(tmp_path: Path) -> None:
 
 def test_roads_come_from_a_map(tmp_path: Path) -> None:
     town = tmp_path / "town.xodr"
-    town.write_text(random_road(np.random.default_rng(8)))
+    town.write_text(random_road(Dice(DomainRandomization(), 8)))
     done = render(tmp_path / "made", "--map", town, "--quality=50")
     assert done.returncode == 0, done.stderr
     assert FrameSet.open(tmp_path / "made").source.startswith(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import subprocess
 import sys
@@ -16,13 +15,16 @@ import pytest
 pytest.importorskip("carla", reason="needs the extra carla")
 pytest.importorskip("panda3d", reason="needs the extra carla")
 
+from carla_bridge.world.camera import CameraModel, Pose
 from carla_bridge.world.display import open_display
-from carla_bridge.world.look import Pose, sample_look
+from carla_bridge.world.look import sample_look
 from carla_bridge.world.opendrive import random_road
 from carla_bridge.world.paint import HEIGHT
-from carla_bridge.world.render import render_frames
+from carla_bridge.world.randomization import TERMS, Dice, DomainRandomization
+from carla_bridge.world.render import Renderer, render_frames, stand
 from carla_bridge.world.roads import Line, Roads, read_roads
-from carla_bridge.world.scene import Stage
+from carla_bridge.world.scene import open_scene
+from carla_bridge.world.tags import CLASS_OF_TAG
 from edge_seg.errors import EdgeSegError
 from edge_seg.preprocess import Mask
 
@@ -81,40 +83,38 @@ def one_lane(length: float) -> str:
     )
 
 
-POSE = Pose(aside=0.0, height=1.5, yaw=0.0, pitch=-8.0, roll=0.0, field=60.0)
+BARE = DomainRandomization(**dict.fromkeys(TERMS, 0.0))
+MODEL = CameraModel(width=640, height=480, place=Pose(height=1.5, pitch=-8.0))
 
 
-def bare_shot(line_y: float, width: int, height: int) -> tuple[np.ndarray, Mask]:
+def bare_shot(line_y: float) -> tuple[np.ndarray, Mask]:
     """Look along +x over a straight road with one solid line ``line_y`` metres to the left."""
     read = read_roads(one_lane(300))
     along = np.arange(0.0, 300.0, 2.0)
     points = np.column_stack([along, np.full_like(along, -4.0 + line_y), np.zeros_like(along)])
     roads = Roads(read.lanes, [Line(points, "Solid", "White", 0.3)])
-    look = sample_look(np.random.default_rng(0))
-    plain = {"grain": (0.0,) * 4, "wear": (0.0,) * 4, "glare": (0.0,), "dirt": (0.0,),
-             "asphalt": (0.03,) * 3, "shadowStrength": (0.0,), "skyLight": (1.0,) * 3,
-             "sunLight": (0.0,) * 3, "camera": (1.0, 0.45, 0.0, 0.0),
-             "whiteBalance": (1.0,) * 3}  # fmt: skip
-    look = dataclasses.replace(look, inputs={**look.inputs, **plain})
     place = np.array([20.0, -4.0, 0.0])
-    with contextlib.closing(Stage(open_display(), width, height)) as stage:
-        # A seed whose roadside is empty enough and whose paint is young.
-        stage.build(roads, place, np.random.default_rng(5))
-        return stage.shoot(place, 0.0, 0.0, POSE, look)
+    with contextlib.closing(open_scene()) as scene:
+        scene.build(roads, place, Dice(BARE, 5))
+        scene.light(sample_look(Dice(BARE, 5)))
+        camera = scene.camera(MODEL.width, MODEL.height)
+        stand(camera, MODEL, place, 0.0, 0.0)
+        scene.render([camera])
+        return camera.picture(), CLASS_OF_TAG[camera.tags()]
 
 
 def test_marking_lies_where_the_camera_equations_put_it() -> None:
-    width, height, line_y = 640, 480, 1.5
-    _, mask = bare_shot(line_y, width, height)
-    focal = width / 2.0 / np.tan(np.radians(POSE.field / 2.0))
-    pitch = np.radians(-POSE.pitch)
-    above = POSE.height - HEIGHT
+    line_y = 1.5
+    _, mask = bare_shot(line_y)
+    focal = MODEL.width / 2.0 / np.tan(np.radians(MODEL.field / 2.0))
+    pitch = np.radians(-MODEL.place.pitch)
+    above = MODEL.place.height - HEIGHT
     for row in (300, 340, 400):
-        slope = (row + 0.5 - height / 2.0) / focal  # pixel centres lie at one half
+        slope = (row + 0.5 - MODEL.height / 2.0) / focal  # pixel centres lie at one half
         x = above * (np.cos(pitch) - slope * np.sin(pitch))
         x /= slope * np.cos(pitch) + np.sin(pitch)
         depth = x * np.cos(pitch) + above * np.sin(pitch)
-        column = width / 2.0 - focal * line_y / depth - 0.5
+        column = MODEL.width / 2.0 - focal * line_y / depth - 0.5
         marked = np.flatnonzero(mask[row] == 2)
         assert abs(marked.mean() - column) < 0.6
         assert abs(marked.size - focal * 0.3 / depth) < 1.1
@@ -123,9 +123,9 @@ def test_marking_lies_where_the_camera_equations_put_it() -> None:
 def test_paint_in_frame_and_mask_coincide() -> None:
     if not open_display().shaders:
         pytest.skip("without shaders the frame has no such look to test")
-    frame, mask = bare_shot(1.0, 640, 480)
+    frame, mask = bare_shot(1.0)
     on_road = mask > 0
-    bright = (frame.min(axis=2) > 120) & on_road
+    bright = (frame.min(axis=2) > np.median(frame[mask == 1]) + 60) & on_road
     marked = mask == 2
     grow = np.ones((3, 3), np.uint8)
     near_mark = cv2.dilate(marked.astype(np.uint8), grow) > 0
@@ -133,6 +133,36 @@ def test_paint_in_frame_and_mask_coincide() -> None:
     assert marked.sum() > 1000
     assert (bright & ~near_mark).sum() < 0.01 * bright.sum()
     assert (marked & ~near_bright).sum() < 0.1 * marked.sum()
+
+
+def test_a_scene_does_not_depend_on_what_was_drawn_before() -> None:
+    sizes = [(160, 120), (160, 90), (160, 48)]
+    with contextlib.closing(Renderer(4, sizes=sizes, frames_per_scene=3)) as renderer:
+        in_order = [renderer.scene(number) for number in range(3)]
+        again = renderer.scene(1)
+    with contextlib.closing(Renderer(4, sizes=sizes, frames_per_scene=3)) as renderer:
+        alone = renderer.scene(1)
+    for first, second, third in zip(in_order[1], again, alone, strict=True):
+        assert first.id == second.id == third.id
+        assert (first.frame == second.frame).all()
+        assert (first.frame == third.frame).all()
+        assert (first.mask == third.mask).all()
+    shots = [shot for scene in in_order for shot in scene]
+    assert {shot.mask.shape[::-1] for shot in shots} <= set(sizes)
+    assert len({shot.mask.shape for shot in shots}) > 1
+    assert len({shot.id for shot in shots}) == 9
+
+
+def test_a_term_of_the_camera_leaves_the_world_as_it_was() -> None:
+    """Noise, blur and tone change no label; neither do light and weather."""
+    off = DomainRandomization(
+        noise=0.0, jpeg=0.0, motion_blur=0.0, exposure=0.0, white_balance=0.0, dirt=0.0,
+        rain=0.0, night=0.0, fog=0.0, sky=0.0, shadows=0.0, puddles=0.0, cracks=0.0,
+    )  # fmt: skip
+    full = [shot.mask for shot in render_frames(8, seed=2, width=160, height=120)]
+    bare = [shot.mask for shot in render_frames(8, seed=2, width=160, height=120, terms=off)]
+    for first, second in zip(full, bare, strict=True):
+        assert (first == second).all()
 
 
 def test_the_plain_display_draws_the_same_classes(tmp_path: Path) -> None:
@@ -160,7 +190,7 @@ def test_the_plain_display_draws_the_same_classes(tmp_path: Path) -> None:
 
 
 def test_a_user_map_renders() -> None:
-    text = random_road(np.random.default_rng(8))
+    text = random_road(Dice(DomainRandomization(), 8))
     (name, _, mask), *_ = render_frames(1, seed=0, width=160, height=120, maps=[text])
     assert name == "0000-00000"
     assert (mask == 1).mean() > 0.04

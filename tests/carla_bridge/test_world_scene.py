@@ -1,4 +1,4 @@
-"""A stage's buffers: an engine draws all that it holds, so each must be given back."""
+"""A scene's buffers: an engine draws all that it holds, so each must be given back."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pytest
 pytest.importorskip("carla", reason="needs the extra carla")
 pytest.importorskip("panda3d", reason="needs the extra carla")
 
-from carla_bridge.world import scene
-from carla_bridge.world.display import make_buffer, open_display
+from carla_bridge.world import shadow_map
+from carla_bridge.world.display import Display, make_buffer, open_display
 from carla_bridge.world.render import render_frames
-from carla_bridge.world.scene import SHADOW_SIZE, Stage
+from carla_bridge.world.scene import open_scene
 from edge_seg.errors import EdgeSegError
 
 
@@ -43,11 +43,13 @@ def test_a_map_that_cannot_be_read_leaves_no_buffer_behind() -> None:
     assert buffers() == before
 
 
-def test_a_stage_may_be_closed_twice() -> None:
+def test_a_scene_may_be_closed_twice() -> None:
     before = buffers()
-    stage = Stage(open_display(), 64, 48)
-    stage.close()
-    stage.close()
+    scene = open_scene()
+    scene.camera(64, 48)
+    assert buffers() > before
+    scene.close()
+    scene.close()
     assert buffers() == before
 
 
@@ -55,11 +57,13 @@ def test_a_driver_without_room_for_shadows_says_so(monkeypatch: pytest.MonkeyPat
     if not open_display().shaders:
         pytest.skip("without shaders there are no shadows")
 
-    def small(*arguments: Any) -> Any:
-        return None if SHADOW_SIZE in arguments else make_buffer(*arguments)
+    def small(display: Display, width: int, height: int) -> Any:
+        if width == shadow_map.SIZE:
+            raise EdgeSegError(f"{display} makes no off-screen buffer of {width}x{height}")
+        return make_buffer(display, width, height)
 
     before = buffers()
-    monkeypatch.setattr(scene, "make_buffer", small)
-    with pytest.raises(EdgeSegError, match=f"{SHADOW_SIZE}x{SHADOW_SIZE}"):
-        Stage(open_display(), 64, 48)
+    monkeypatch.setattr(shadow_map, "make_buffer", small)
+    with pytest.raises(EdgeSegError, match="1024x1024"):
+        open_scene()
     assert buffers() == before

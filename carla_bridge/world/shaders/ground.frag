@@ -5,12 +5,12 @@ uniform vec3 pavement;
 uniform vec3 slab;        // length, width in metres, contrast of joints
 
 void main() {
-    float fine = texture(noise, place.xy * 0.17).r - 0.5;
-    float clouds = texture(noise, place.xy * 0.12).g - 0.5;
-    float large = texture(noise, place.xy * 0.016).a - 0.5;
+    vec4 grain = texture(noise, place.xy * 0.15);
+    float fine = grain.r - 0.5, clouds = grain.g - 0.5;
+    float large = value_noise(place.xy * 0.09) - 0.5;
     vec3 albedo;
     if (uvw.z < 0.5) {
-        albedo = mix(verge, vergeOther, smoothstep(-0.25, 0.25, large + 0.6 * clouds));
+        albedo = mix(verge, vergeOther, smoothstep(-0.2, 0.2, large + 0.6 * clouds));
         albedo *= 1.0 + 1.1 * fine + 0.9 * clouds;
     } else {
         albedo = pavement * (1.0 + 0.6 * fine + 0.5 * clouds + 0.4 * large);
@@ -20,5 +20,9 @@ void main() {
         albedo *= 1.0 - slab.z * clamp(line.x * step(uvw.z, 1.5) + line.y, 0.0, 1.0);
         if (uvw.z > 1.5) albedo *= 1.15;
     }
-    fragment = seen(max(albedo, vec3(0.01)), normal, 1.0);
+#ifdef WET
+    albedo *= 0.7;
+#endif
+    picture = seen(lit(max(albedo, vec3(0.01)), sunlit(), texture(groundMap, groundAt)), 1.0);
+    labels = vec4(label, 1.0);
 }

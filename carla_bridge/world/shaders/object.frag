@@ -1,26 +1,37 @@
-// Things. uvw.z: 0 plain, 1 facade, 2 foliage, 3 glass, 4 wall; xy metres over a side.
+// Solid things. uvw.z: 0 plain, 1 facade, 3 glass, 4 wall, 5 lamp, 6 light, 7 sign; xy metres
+// over a side.
+in vec2 grainAt;
+
 void main() {
-    if (hole()) discard;
-    vec2 flat2 = abs(normal.z) > 0.7 ? place.xy : vec2(place.x + place.y, place.z);
-    float fine = texture(noise, flat2 * 0.5).r - 0.5;
-    float clouds = texture(noise, flat2 * 0.08).g - 0.5;
-    vec3 albedo = tint * (1.0 + 0.15 * fine + 0.2 * clouds);
-    if (uvw.z > 0.5 && uvw.z < 1.5 && normal.z < 0.5) {
-        float bay = 1.6 + 1.6 * fract(tint.r * 37.0);
-        vec2 window = fract(uvw.xy / vec2(bay, 3.1));
-        vec2 id = floor(uvw.xy / vec2(bay, 3.1));
-        float lamp = fract(sin(dot(id, vec2(12.99, 78.23))) * 43758.5);
-        float pane = step(0.22, window.x) * step(window.x, 0.8) * step(0.35, window.y)
-            * step(window.y, 0.86);
-        albedo = mix(albedo, vec3(0.03, 0.04, 0.05) + 0.25 * lamp * lamp * hazeColour, pane);
-        if (id.y < 0.5) albedo *= 0.65 + 0.3 * lamp;
-    } else if (uvw.z > 1.5 && uvw.z < 2.5) {
-        albedo = tint * (1.0 + 2.4 * (texture(noise, place.xz * 0.12 + place.y * 0.07).r - 0.5)
-            + 1.4 * (texture(noise, place.xy * 0.07 + place.z * 0.1).g - 0.5));
-    } else if (uvw.z > 2.5 && uvw.z < 3.5) {
-        albedo = tint + 0.12 * hazeColour * (1.0 + normal.z + clouds);
-    } else if (uvw.z > 3.5) {
-        albedo *= 1.0 + 0.7 * fine + 0.6 * clouds;
-    }
-    fragment = seen(max(albedo, vec3(0.005)), normalize(normal), 1.0);
+    vec4 grain = texture(noise, grainAt);
+    float fine = grain.r - 0.5, clouds = grain.g - 0.5;
+    vec3 albedo = tint * (1.0 + 0.2 * fine + 0.25 * clouds);
+    vec3 own = vec3(0.0);
+    float kind = uvw.z;
+    // A facade's windows: a grid of panes with frames, dark by day, some lit by night.
+    float facade = step(0.5, kind) * step(kind, 1.5) * step(shade.y, 0.8);
+    vec2 at = uvw.xy / vec2(1.6 + 1.6 * fract(tint.r * 37.0), 3.1);
+    vec2 id = floor(at), window = at - id;
+    float lamp = hash(id + floor(place.xy * 0.05));
+    vec2 middle = abs(window - vec2(0.51, 0.6)), outer = vec2(0.32, 0.29);
+    float frame = facade * step(middle.x, outer.x) * step(middle.y, outer.y);
+    float pane = frame * step(middle.x, outer.x - 0.03) * step(middle.y, outer.y - 0.03);
+    albedo *= 1.0 - 0.3 * facade * step(at.y, 1.0) * lamp;
+    albedo = mix(albedo, vec3(0.45), frame * step(0.4, fract(tint.g * 53.0)));
+    albedo = mix(albedo, vec3(0.03, 0.04, 0.05) + 0.25 * lamp * lamp * hazeColour, pane);
+    float glass = step(2.5, kind) * step(kind, 3.5);
+    albedo += glass * 0.12 * hazeColour * (2.5 * shade.y - 0.5 + clouds);
+    albedo *= 1.0 + step(3.5, kind) * step(kind, 4.5) * (0.7 * fine + 0.6 * clouds);
+    own += tint * LIGHTS * step(5.5, kind) * step(kind, 6.5);
+#ifdef NIGHT
+    own += pane * step(0.72, lamp) * vec3(1.0, 0.75, 0.42) * (0.2 + 0.5 * lamp);
+    own += step(4.5, kind) * step(kind, 5.5) * vec3(9.0, 8.0, 6.5);
+    albedo *= 1.0 + 3.0 * step(6.5, kind);
+    vec4 near = texture(groundMap, groundAt);
+    near.a = 1.0;
+#else
+    vec4 near = vec4(0.0, 0.0, 0.0, 1.0);
+#endif
+    picture = seen(lit(max(albedo, vec3(0.005)), sunlit_above(), near) + own, 1.0);
+    labels = vec4(label, 1.0);
 }
