@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from carla_bridge.world.reference_line import spiral
+
 Pose = tuple[float, float, float]
 """x, y in metres, heading in radians from x towards y."""
 Cubic = tuple[float, float, float, float, float]
@@ -37,16 +39,10 @@ class Piece:
 
     def after(self, distance: float) -> Pose:
         """Return the pose ``distance`` metres into the piece."""
-        t = np.linspace(0.0, distance, 129)
-        bend = (self.end - self.start) / (2.0 * max(self.length, 1e-9))
-        angle = self.heading + self.start * t + bend * t * t
-        weights = np.full(129, distance / 128.0)
-        weights[[0, -1]] *= 0.5
-        return (
-            self.x + float(np.cos(angle) @ weights),
-            self.y + float(np.sin(angle) @ weights),
-            float(angle[-1]),
-        )
+        rate = (self.end - self.start) / max(self.length, 1e-9)
+        u, v, turn = (float(x[0]) for x in spiral(np.array([distance]), self.start, rate))
+        cos, sin = float(np.cos(self.heading)), float(np.sin(self.heading))
+        return self.x + cos * u - sin * v, self.y + sin * u + cos * v, self.heading + turn
 
     @property
     def last(self) -> Pose:

@@ -22,6 +22,8 @@ REACH, AHEAD, RUN_UP = 9.0, 16.0, 16.0
 """Metres: how near a crossing lane's middle comes, how far ahead of where a lane ends at a
 junction, and how long an approach is at least.
 """
+EVERY = 3
+"""Samples, a metre apart, from one that is looked at to the next."""
 LEVEL = 3.0
 """Metres of height between lanes that do not meet: one is on a bridge."""
 
@@ -37,10 +39,10 @@ class Approach:
 
 def approaches(roads: Roads) -> list[Approach]:
     """Return where driving lanes come to a crossing, in the order of the lanes."""
-    lanes = [lane for lane in roads.lanes if lane.kind == "Driving" and len(lane.s) > 4]
+    lanes = [lane for lane in roads.lanes if lane.kind == "Driving" and len(lane.s) > 2 * EVERY]
     if not lanes:
         return []
-    middle = [lane.centre[::2] for lane in lanes]
+    middle = [lane.centre[::EVERY] for lane in lanes]
     step = [np.gradient(points[:, :2], axis=0) for points in middle]
     turn = [np.arctan2(way[:, 1], way[:, 0]) for way in step]
     place, heading = np.concatenate(middle), np.concatenate(turn)
@@ -55,8 +57,8 @@ def approaches(roads: Roads) -> list[Approach]:
         x, y, z = (points[:, None, i] - place[None, near, i] for i in range(3))
         i, j = np.nonzero((x * x + y * y < reach[:, None] ** 2) & (np.abs(z) < LEVEL))
         i = i[np.abs(np.sin(angle[i] - heading[near[j]])) > ACROSS]
-        if len(i) and 2 * i[0] > RUN_UP:
-            at = min(2 * int(i[0]), len(lane.s) - 2)
+        if len(i) and EVERY * i[0] > RUN_UP:
+            at = min(EVERY * int(i[0]), len(lane.s) - 2)
             across = lane.right[at] - lane.left[at]
             right = across / max(float(np.linalg.norm(across)), 1e-6)
             found.append(Approach(lane.right[at], right, float(angle[i[0]])))

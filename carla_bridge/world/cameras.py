@@ -169,7 +169,8 @@ class SceneCamera:
     def instances(self) -> npt.NDArray[np.uint16]:
         """Return ids of things (H, W) uint16; 0 is what is no thing: road, ground, sky."""
         pixels = self._read(self._labels)
-        return pixels[:, :, 1].astype(np.uint16) | (pixels[:, :, 0].astype(np.uint16) << 8)
+        low, high = pixels[:, :, 1].astype(np.uint16), pixels[:, :, 0].astype(np.uint16)
+        return np.asarray(low | (high << 8), np.uint16)
 
     def depth(self) -> npt.NDArray[np.float32]:
         """Return metres along the view axis (H, W) float32; the sky is `FAR`."""

@@ -97,13 +97,6 @@ def _paint(vertices: npt.NDArray[np.void], mesh: Mesh, colour: npt.NDArray[np.fl
         vertices["color"][:, where, :3] = np.clip(mixed, 0.0, 255.0)
 
 
-def where(mesh: Mesh, keep: npt.NDArray[np.bool_]) -> Mesh:
-    """Return the triangles whose three vertices are all in ``keep`` (n,), and those vertices."""
-    triangles = mesh.triangles[keep[mesh.triangles].all(axis=1)]
-    number = np.cumsum(keep, dtype=np.uint32) - 1
-    return Mesh(mesh.vertices[keep], number[triangles].astype(np.uint32))
-
-
 def _rows(values: Array, shape: tuple[int, ...]) -> Array:
     """Return values spread over a shape; several times as fast as numpy's broadcasting."""
     if values.shape == shape:

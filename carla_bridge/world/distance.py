@@ -24,10 +24,10 @@ SUBPIXEL = 4
 
 
 class DistanceMap:
-    """Distances to lanes of some kinds, and to the asphalt between those of junctions."""
+    """Distances to lanes of some or all kinds, and to the asphalt between those of junctions."""
 
-    def __init__(self, roads: Roads, kinds: set[str]) -> None:
-        lanes = [lane for lane in roads.lanes if lane.kind in kinds]
+    def __init__(self, roads: Roads, kinds: set[str] | None = None) -> None:
+        lanes = [lane for lane in roads.lanes if kinds is None or lane.kind in kinds]
         points = [np.concatenate([lane.left, lane.right[::-1]])[:, :2] for lane in lanes]
         points += [quad[:, :2] for quad in roads.fills]
         every = np.concatenate([*points, np.zeros((0, 2))])

@@ -92,6 +92,9 @@ class Land:
         coarse = np.abs(xy - np.array(centre_xy)).max(axis=1) > NEAR
         low = found.distance < np.where(coarse, 2.0 * SINK, SINK)
         z = np.where(low, np.minimum(z, found.road_height) - UNDER, z)
+        if self.terrain.storeys:  # nor may the banks of a higher road bury a lower one
+            for part, reach in ((~coarse, SINK), (coarse, 2.0 * SINK)):
+                z[part] = np.minimum(z[part], self.grid.lowest(xy[part], reach) - UNDER)
         n = len(axis)
         return _surface(xy, z, n, _slopes(z.reshape(n, n), axis, axis))
 

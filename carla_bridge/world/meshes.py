@@ -175,37 +175,45 @@ def _format() -> GeomVertexFormat:
     return GeomVertexFormat.registerFormat(layout)
 
 
-TILE = 50.0
+TILE = 64.0
 """Metres; a mesh is drawn in square tiles, so that what is behind the camera costs nothing."""
 
 
-def to_node(mesh: Mesh, name: str) -> PandaNode:
-    """Return a Panda3D node that draws the mesh, one child a tile."""
+def to_node(mesh: Mesh, name: str, tile: float = TILE) -> PandaNode:
+    """Return a Panda3D node that draws the mesh, one child a square of ``tile`` metres."""
     parent = PandaNode(name)
+    count = len(mesh.vertices)
     corner = mesh.vertices["vertex"][mesh.triangles[:, 0], :2]
-    cell = np.floor(corner / TILE).astype(np.int64)
+    cell = np.floor(corner / tile).astype(np.int64)
     key = cell[:, 0] * 100_003 + cell[:, 1]
     order = np.argsort(key, kind="stable")
-    cuts = np.flatnonzero(np.diff(key[order])) + 1
-    for triangles in np.split(mesh.triangles[order], cuts):
-        used, index = np.unique(triangles, return_inverse=True)
-        tile = Mesh(mesh.vertices[used], index.reshape(-1, 3).astype(np.uint32))
-        parent.addChild(_geometry(tile, name))
+    starts = np.flatnonzero(np.diff(key[order], prepend=key[order[0]] - 1))
+    number = np.zeros(len(order), np.int64)
+    number[starts] = 1
+    # A tile's vertices lie side by side: one that two tiles use is there twice.
+    pairs = (np.cumsum(number)[:, None] - 1) * count + mesh.triangles[order].astype(np.int64)
+    used, index = np.unique(pairs, return_inverse=True)
+    data = _vertices(mesh.vertices[used % count], name)
+    for triangles in np.split(index.reshape(-1, 3).astype("<u4"), starts[1:]):
+        parent.addChild(_triangles(data, triangles, name))
     return parent
 
 
-def _geometry(mesh: Mesh, name: str) -> GeomNode:
+def _vertices(vertices: npt.NDArray[np.void], name: str) -> GeomVertexData:
     data = GeomVertexData(name, _format(), GeomEnums.UHStatic)
-    data.uncleanSetNumRows(len(mesh.vertices))
-    view = memoryview(data.modifyArray(0)).cast("B")
-    view[:] = mesh.vertices.tobytes()
-    triangles = GeomTriangles(GeomEnums.UHStatic)
-    triangles.setIndexType(GeomEnums.NTUint32)
-    indices = triangles.modifyVertices()
-    indices.uncleanSetNumRows(mesh.triangles.size)
-    memoryview(indices).cast("B")[:] = np.ascontiguousarray(mesh.triangles, "<u4").tobytes()
+    data.uncleanSetNumRows(len(vertices))
+    memoryview(data.modifyArray(0)).cast("B")[:] = memoryview(vertices.tobytes())
+    return data
+
+
+def _triangles(data: GeomVertexData, triangles: npt.NDArray[np.uint32], name: str) -> GeomNode:
+    primitive = GeomTriangles(GeomEnums.UHStatic)
+    primitive.setIndexType(GeomEnums.NTUint32)
+    indices = primitive.modifyVertices()
+    indices.uncleanSetNumRows(triangles.size)
+    memoryview(indices).cast("B")[:] = memoryview(triangles.tobytes())
     geom = Geom(data)
-    geom.addPrimitive(triangles)
+    geom.addPrimitive(primitive)
     node = GeomNode(name)
     node.addGeom(geom)
     return node

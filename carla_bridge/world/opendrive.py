@@ -96,7 +96,7 @@ def _along(rng: Rng, kind: RoadKind, section: CrossSection, length: float) -> Se
         run = float(rng.uniform(40.0, 190.0))
         following = vary(rng, kind, section)
         taper = _taper(rng, section, following)
-        if s + run + taper + 20.0 > length:
+        if not kind.varies or s + run + taper + 20.0 > length:
             return sections
         s += run
         if taper:

@@ -96,7 +96,7 @@ class Quads:
             point, quad = point[keep], quad[keep]
             along, across = self.quads.local(points[point, :2], quad)
             inside = np.abs(along) < self.quads.half_length[quad] + slack
-            inside &= np.abs(across) < self.quads.half_width[quad]
+            inside &= np.abs(across) < self.quads.half_width[quad] + 0.005
             rise = np.abs(points[point, 2] - self.quads.middle[quad, 2])
             result[point[inside & (rise < LEVEL)]] = True
         return result

@@ -193,7 +193,8 @@ class PlainCamera:
     def instances(self) -> npt.NDArray[np.uint16]:
         """Return ids of things (H, W) uint16; 0 is what is no thing."""
         pixels = self._read(1)
-        return pixels[:, :, 1].astype(np.uint16) | (pixels[:, :, 0].astype(np.uint16) << 8)
+        low, high = pixels[:, :, 1].astype(np.uint16), pixels[:, :, 0].astype(np.uint16)
+        return np.asarray(low | (high << 8), np.uint16)
 
     def _read(self, number: int) -> Pixels:
         image = memoryview(self._textures[number].getRamImageAs("BGR"))

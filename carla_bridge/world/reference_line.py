@@ -124,10 +124,10 @@ def _shape(element: Element, length: float) -> Callable[[Array], tuple[Array, Ar
         return _line
     if element.tag == "arc":
         curvature = _curvature(element, "curvature")
-        return lambda d: _spiral(d, curvature, 0.0)
+        return lambda d: spiral(d, curvature, 0.0)
     if element.tag == "spiral":
         first, last = _curvature(element, "curvStart"), _curvature(element, "curvEnd")
-        return lambda d: _spiral(d, first, (last - first) / max(length, 1e-9))
+        return lambda d: spiral(d, first, (last - first) / max(length, 1e-9))
     if element.tag == "poly3":
         v = [number(element, name, 0.0) for name in "abcd"]
         return lambda d: _curve(_along(v, d, length), [0.0, 1.0, 0.0, 0.0], v)
@@ -155,7 +155,7 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(8)
 _PANELS = 6
 
 
-def _spiral(d: Array, curvature: float, rate: float) -> tuple[Array, Array, Array]:
+def spiral(d: Array, curvature: float, rate: float) -> tuple[Array, Array, Array]:
     """Return u, v, turn where curvature is ``curvature + rate d``; an arc where rate is 0.
 
     The integrals of cos and sin of a quadratic (Fresnel's) by Gauss-Legendre quadrature.

@@ -66,6 +66,7 @@ class RoadKind:
     crossings: float
     leans: bool
     speed: int
+    varies: bool = True
 
 
 def draw_kind(rng: Rng) -> RoadKind:
@@ -95,7 +96,9 @@ def plain_street() -> RoadKind:
         LaneSpec("shoulder", 0.4, KERB, slot="gutter"),
         LaneSpec("sidewalk", 2.5, slot="pavement"),
     )
-    return RoadKind("street", CrossSection(side, side, centre), 1e6, 0.0, 0.0, False, 50)
+    return RoadKind(
+        "street", CrossSection(side, side, centre), 1e6, 0.0, 0.0, False, 50, varies=False
+    )
 
 
 def _either(rng: Rng, low: float, high: float) -> float:

@@ -126,6 +126,7 @@ class Site:
         self._large = sum(len(lane.s) for lane in lanes) > MANY
         rows = [np.hstack([lane.centre, np.gradient(lane.centre, axis=0)])[::3] for lane in lanes]
         self._traffic = np.concatenate([*rows, np.zeros((0, 6))])
+        self._any = DistanceMap(land.roads)
         self._driven = DistanceMap(land.roads, CARRIAGEWAY)
         self._paved = DistanceMap(land.roads, DRIVABLE)
         favour = {setting: rng.gamma(0.6) for group in SETTINGS.values() for setting in group}
@@ -218,7 +219,7 @@ class Site:
 
     def off_road(self, xy: Array) -> Array:
         """Return the distance (n,) from points (n, 2) to the nearest lane of any kind."""
-        return self.land.nearest(xy)[0] if len(xy) else np.empty(0)
+        return self._any.at(xy)
 
     def off_lane(self, xy: Array) -> Array:
         """Return the distance (n,) from points (n, 2) to the nearest lane that is driven on."""

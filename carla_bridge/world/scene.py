@@ -28,10 +28,10 @@ from carla_bridge.world.cameras import MIRROR_MASK, SceneCamera
 from carla_bridge.world.display import Display, open_display
 from carla_bridge.world.ground_map import GroundMap
 from carla_bridge.world.look import Look
-from carla_bridge.world.meshes import FOLIAGE, Mesh, boxes, to_node
+from carla_bridge.world.meshes import FOLIAGE, TILE, Mesh, boxes, to_node
 from carla_bridge.world.randomization import Dice
 from carla_bridge.world.roads import Roads
-from carla_bridge.world.shadow_map import ShadowMap
+from carla_bridge.world.shadow_map import CASTS, ShadowMap
 from carla_bridge.world.sky_map import SkyMap
 from edge_seg.errors import EdgeSegError
 
@@ -51,6 +51,8 @@ LAYERS = {  # name: the material's shader
     "marking": "marking",
 }
 PAINTS = {"surfacing", "ghost", "marking"}
+FAR_TILE = 256.0
+"""Metres; the ground reaches to the horizon, in fewer tiles."""
 THINGS = {"solid", "foliage"}
 """What throws shadows, and shows in a wet road."""
 
@@ -140,7 +142,7 @@ class Scene:
             if len(mesh.triangles):
                 self._layers[name] = self._layer(name, mesh)
         for name in sorted(THINGS & self._layers.keys()):
-            self._cast.attachNewNode(self._layers[name].node())
+            self._cast.attachNewNode(self._layers[name].node()).setTag(CASTS, name)
         self._lamps = np.asarray(lamps, dtype=float).reshape(-1, 3)
         self._headlights = np.asarray(headlights, dtype=float).reshape(-1, 6)
         self.move(centre)
@@ -152,7 +154,7 @@ class Scene:
         self._layers = {}
 
     def _layer(self, name: str, mesh: Mesh) -> Any:
-        node = self.root.attachNewNode(to_node(mesh, name))
+        node = self.root.attachNewNode(to_node(mesh, name, FAR_TILE if name == "ground" else TILE))
         # Seen through a flipped y axis, what is wound counter-clockwise turns clockwise.
         closed = core.CullFaceAttrib.MCullCounterClockwise
         culled = closed if name == "solid" else core.CullFaceAttrib.MCullNone

@@ -21,11 +21,14 @@ from carla_bridge.world import shading
 from carla_bridge.world.display import Display, make_buffer
 from carla_bridge.world.look import Look
 
-SIZE = 1024
+SIZE = 768
 REACH = 75.0
 """Metres around the centre within which things throw shadows."""
 LOWEST, SPAN = -16.0, 64.0
 """Heights above the centre's ground that the map tells apart, metres."""
+
+CASTS = "casts"
+"""The tag of what casts shadows: "solid", or "foliage", which has holes."""
 
 Vector = npt.NDArray[np.float64]
 
@@ -87,10 +90,12 @@ def camera_above(buffer: Any, casters: Any, reach: float, switches: frozenset[st
     lens.setNearFar(1.0, 2000.0)
     camera = core.Camera("above", lens)
     camera.setScene(casters)
-    state = core.NodePath("state")
-    state.setShader(shading.caster(switches), 10)
-    state.setTwoSided(True, 10)  # a shear may turn triangles over
-    camera.setInitialState(state.getState())
+    camera.setTagStateKey(CASTS)
+    for name, more in (("solid", set()), ("foliage", {"FOLIAGE"})):
+        state = core.NodePath("state")
+        state.setShader(shading.caster(switches | more), 10)
+        state.setTwoSided(True, 10)  # a shear may turn triangles over
+        camera.setTagState(name, state.getState())
     node = casters.attachNewNode(camera)
     node.setHpr(0, -90, 0)
     buffer.makeDisplayRegion().setCamera(node)

@@ -35,9 +35,9 @@ def facets(
     corners = np.asarray(corners, float)
     n, k = corners.shape[:2]
     following = np.roll(corners, -1, axis=1)
-    normal = _unit(np.cross(corners, following).sum(axis=1))
+    normal = _unit(_cross(corners, following).sum(axis=1))
     along = _unit(corners[:, 1] - corners[:, 0])
-    across = np.cross(normal, along)
+    across = _cross(normal, along)
     local = corners - corners[:, :1]
     uvw = np.empty((n, k, 3))
     uvw[..., 0] = np.einsum("nkc,nc->nk", local, along)
@@ -110,8 +110,8 @@ def tube(
     ahead = _unit(np.gradient(path, axis=0))
     # Any direction across will do, but one for the whole tube, or it would twist.
     hint = np.eye(3)[np.abs(ahead).max(axis=0).argmin()]
-    first = _unit(np.cross(hint, ahead))
-    second = np.cross(ahead, first)
+    first = _unit(_cross(hint, ahead))
+    second = _cross(ahead, first)
     angle = np.arange(sides) * 2.0 * np.pi / sides + np.pi / sides
     radial = (
         np.cos(angle)[None, :, None] * first[:, None]
@@ -144,7 +144,7 @@ def loft(
     lines = np.asarray(sections, float).transpose(1, 0, 2)  # (k, n, 3)
     k, n = lines.shape[:2]
     band = np.stack([lines[:-1], lines[1:]], axis=1)  # (k - 1, 2, n, 3)
-    face = np.cross(band[:, 1, 1:] - band[:, 0, :-1], band[:, 0, 1:] - band[:, 1, :-1])
+    face = _cross(band[:, 1, 1:] - band[:, 0, :-1], band[:, 0, 1:] - band[:, 1, :-1])
     padded = np.concatenate([face[:, :1], face, face[:, -1:]], axis=1)
     normal = np.repeat(_unit(padded[:, :-1] + padded[:, 1:])[:, None], 2, axis=1)
     first = (np.arange(k - 1)[:, None] * 2 * n + np.arange(n - 1)).ravel()
@@ -231,3 +231,10 @@ def lump(
 
 def _unit(vectors: Array) -> Array:
     return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9))
+
+
+def _cross(a: Array, b: Array) -> Array:
+    """Return the cross product along the last axis; several times as fast as numpy's."""
+    ax, ay, az = a[..., 0], a[..., 1], a[..., 2]
+    bx, by, bz = b[..., 0], b[..., 1], b[..., 2]
+    return np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], axis=-1)

@@ -1,7 +1,7 @@
 """What signs look like: plates of many countries on posts, direction signs, gantries.
 
     plate = sign("stop")        # faces +x, its post at the origin
-    gantry = board(4.5, 2.4, "green", seed=3)
+    direction = board(4.5, 2.4, "green", seed=3)
 
 Prototypes for `carla_bridge.world.copies`. Shapes and colours after the Vienna Convention on
 Road Signs and Signals (1968) and the MUTCD; letters are bars, which is what they look like from
@@ -15,7 +15,7 @@ import functools
 import numpy as np
 
 from carla_bridge.world.meshes import PLAIN, SIGN, Mesh, merge
-from carla_bridge.world.shapes import block, disc, facets, tube
+from carla_bridge.world.shapes import block, facets, tube
 from carla_bridge.world.tags import Tag
 
 RED, BLUE, YELLOW = (196, 28, 30), (24, 70, 160), (240, 196, 24)
@@ -137,20 +137,22 @@ SIGNS: dict[str, list[tuple[Outline, tuple[int, int, int]]]] = {
     "street name": [(_box(0.95, 0.2), BLUE), (_box(0.7, 0.08), WHITE)],
     "bus stop": [(_box(0.42, 0.5), YELLOW), (_box(0.28, 0.12), GREEN)],
 }
-LOW = {"chevron": 1.0, "black chevron": 1.0, "keep": 1.0}
-"""Height of the plate's middle, metres; 2.35 for all others."""
+LOW, HIGH = {"chevron": 1.0, "black chevron": 1.0, "keep": 1.0}, 2.35
+"""Height of a plate's middle, metres: of some signs, and of all others."""
 
 
 @functools.cache
-def sign(name: str, second: str = "") -> Mesh:
-    """Return a sign on its post; ``second`` hangs below the first."""
-    z = LOW.get(name, 2.35)
-    parts = _layers(SIGNS[name], z)
-    if second:
-        parts += _layers(SIGNS[second], z - 0.75)
-    top = z + 0.3
-    post = tube([[0, 0, -0.5], [0, 0, top]], 0.035, 5, (150, 152, 154), tag=Tag.POLE)
-    return merge([post, *parts])
+def sign(name: str) -> Mesh:
+    """Return a sign on its post."""
+    z = LOW.get(name, HIGH)
+    post = tube([[0, 0, -0.5], [0, 0, z + 0.3]], 0.035, 5, (150, 152, 154), tag=Tag.POLE)
+    return merge([post, *_layers(SIGNS[name], z)])
+
+
+@functools.cache
+def second_plate(name: str) -> Mesh:
+    """Return a sign without a post, to hang below another."""
+    return merge(_layers(SIGNS[name], HIGH - 0.75))
 
 
 def _lettering(
@@ -216,23 +218,14 @@ def gantry(span: int, colour: str, seed: int) -> Mesh:
     ]
     for z in (5.7, 6.5):
         parts.append(block((-0.1, -span, z), (0.05, 0.0, z + 0.14), steel, tag=Tag.POLE))
-    for y in np.arange(-span + 0.5, -0.5, 1.6):
-        bar = facets(
-            [[[0.0, y, 5.8], [0.0, y + 0.08, 5.8], [0.0, y + 0.88, 6.5], [0.0, y + 0.8, 6.5]]],
-            steel,
-            tag=Tag.POLE,
-        )
-        parts.append(bar)
+    bars = [
+        [[0.0, y, 5.8], [0.0, y + 0.08, 5.8], [0.0, y + 0.88, 6.5], [0.0, y + 0.8, 6.5]]
+        for y in np.arange(-span + 0.5, -0.5, 1.6)
+    ]
+    parts.append(facets(bars, steel, tag=Tag.POLE))
     count = int(rng.integers(1, max(2, span // 4) + 1))
     wide = min(4.4, (span - 1.0) / count - 0.4)
     for i in range(count):
         y = -span + (i + 0.5) * span / count
         parts += _sheet(wide, float(rng.uniform(1.6, 2.6)), colour, 6.5, y, rng)
     return merge(parts)
-
-
-@functools.cache
-def marker() -> Mesh:
-    """Return a low post with a reflecting disc, as at driveways and on bends."""
-    post = tube([[0, 0, -0.4], [0, 0, 1.0]], 0.03, 4, (130, 132, 134), tag=Tag.POLE)
-    return merge([post, disc((0.05, 0, 0.95), 0.06, "+x", 6, ORANGE, SIGN, Tag.TRAFFIC_SIGN)])

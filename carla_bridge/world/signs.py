@@ -15,7 +15,7 @@ from carla_bridge.world.copies import Batch, Ids
 from carla_bridge.world.furniture_shapes import traffic_light
 from carla_bridge.world.meshes import Array
 from carla_bridge.world.roadside import Side, Site
-from carla_bridge.world.sign_shapes import board, gantry, sign
+from carla_bridge.world.sign_shapes import LOW, board, gantry, second_plate, sign
 
 STEEL = np.array([[128, 132, 134], [70, 74, 76], [96, 100, 98], [40, 44, 42], [164, 166, 166]])
 SIGNS = {
@@ -83,10 +83,10 @@ def _signs(
     keep &= site.free(place, 0.2)
     for i in np.flatnonzero(keep):
         name, below = (SIGNS[side.place][k[i]] for k in (chosen, second))
-        if name in ("chevron", "keep") or below in ("chevron", "keep", "street name"):
-            below = ""
-        mesh = sign(name, below if twice[i] else "")
-        batch.add(mesh, place[i : i + 1, :2], facing[i], 1.0, instance=ids.take(1))
+        number = ids.take(1)
+        batch.add(sign(name), place[i : i + 1, :2], facing[i], instance=number)
+        if twice[i] and not {name, below} & {*LOW, "street name"}:
+            batch.add(second_plate(below), place[i : i + 1, :2], facing[i], instance=number)
 
 
 def _boards(

@@ -14,8 +14,8 @@ from panda3d import core
 from carla_bridge.world import shading
 from carla_bridge.world.display import Display, make_buffer
 
-SIZE = 448
-"""Pixels a side: four a degree along the horizon."""
+SIZE = 352
+"""Pixels a side: nearly four a degree along the horizon."""
 
 
 class SkyMap:

@@ -36,12 +36,16 @@ REACH = 280.0
 """Metres around the roads that are sampled."""
 MOST_SAMPLES = 500
 """Along a side; a larger map is sampled more coarsely."""
-SCENERY = {  # share of scenes; metres of hills near the roads and on the horizon, tilt
-    "flat": (0.34, 0.3, 14.0, 0.0),
-    "rolling": (0.34, 5.0, 60.0, 0.03),
-    "hilly": (0.22, 16.0, 150.0, 0.1),
-    "mountains": (0.1, 22.0, 420.0, 0.16),
-}
+FLAT = (0.3, 14.0, 0.0)
+"""Metres of hills near the roads and on the horizon, and the tilt of all the land."""
+SCENERY = (  # share of scenes at strength 1, and the same three numbers
+    (0.1, (22.0, 420.0, 0.16)),
+    (0.22, (16.0, 150.0, 0.1)),
+    (0.34, (5.0, 60.0, 0.03)),
+)
+"""Mountains, hills, rolling country."""
+HIGHEST = 2.0
+"""Strength from which hills grow no more: they only become certain."""
 TOWN = 0.12
 """Share of the hills that is left beside roads with pavements."""
 
@@ -61,11 +65,11 @@ class Terrain:
 
     def __init__(self, grid: RoadGrid, dice: Dice, urban: bool) -> None:
         self._grid = grid
+        self.urban = urban
         rng = dice.stream("hills")
         strength = dice.strength("hills")
-        kinds = list(SCENERY)
-        kind = str(rng.choice(kinds, p=[SCENERY[k][0] for k in kinds]))
-        _, near, far, tilt = SCENERY[kind]
+        near, far, tilt = _scenery(float(rng.random()), strength)
+        strength = min(strength, HIGHEST)
         near *= float(rng.uniform(0.4, 1.6)) * strength * (TOWN if urban else 1.0)
         far *= float(rng.uniform(0.3, 1.3)) * strength
         tilt *= float(rng.uniform(-1.0, 1.0)) * strength * (TOWN if urban else 1.0)
@@ -96,7 +100,8 @@ class Terrain:
         self._middle = places.mean(axis=0)
         self._level = np.asarray(cv2.GaussianBlur(level, (0, 0), 32.0 / self._cell), np.float32)
         self._ceiling: npt.NDArray[np.float32] | None = None
-        if float(np.ptp(self._grid.segments.middle[:, 2])) > 2.0:
+        self.storeys = float(np.ptp(self._grid.segments.middle[:, 2])) > 2.0
+        if self.storeys:
             self._ceiling = self._lowest(found, (rows, columns))
 
     def _lowest(self, found: Nearest, shape: tuple[int, int]) -> npt.NDArray[np.float32]:
@@ -165,3 +170,12 @@ class Terrain:
         upper = field[row, column] * (1.0 - u) + field[row, column + 1] * u
         lower = field[row + 1, column] * (1.0 - u) + field[row + 1, column + 1] * u
         return np.asarray(upper * (1.0 - v) + lower * v, dtype=np.float64)
+
+
+def _scenery(drawn: float, strength: float) -> tuple[float, float, float]:
+    """Return the numbers of one kind of scenery; ``drawn`` in 0..1 chooses."""
+    for share, numbers in SCENERY:
+        drawn -= share * strength
+        if drawn < 0.0:
+            return numbers
+    return FLAT

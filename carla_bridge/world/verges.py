@@ -27,6 +27,8 @@ Array = npt.NDArray[np.float64]
 
 OFFSETS = np.array([0.45, 1.2, 2.4, 4.2, 6.8, 10.0])
 """Metres from the edge at which strips follow the land."""
+IN_TOWN = np.array([0.45, 2.4, 6.8, 10.0])
+"""The same where land is level with pavements."""
 TUCK = 0.12
 """Metres by which the first strip reaches under its own lane."""
 UNDER = 0.45
@@ -96,15 +98,18 @@ def verges(edges: Edges, lift: float, terrain: Terrain, grid: RoadGrid) -> list[
     if not len(edges.points):
         return []
     points, outward = edges.points, edges.outward
+    offsets = IN_TOWN if terrain.urban else OFFSETS
     high = np.where(edges.kerb | edges.raised, lift, 0.0)[:, None] * up(1.0)
-    out = points[None] + outward[None] * OFFSETS[:, None, None]
+    out = points[None] + outward[None] * offsets[:, None, None]
     flat = out[..., :2].reshape(-1, 2)
     found = grid.nearest(flat)
     height = terrain.height(flat, found)
     # Where another lane lies, or is about to, land is below it.
     under = found.distance < 0.25
     height = np.where(under, np.minimum(found.road_height, height) - UNDER, height)
-    out[..., 2] = height.reshape(len(OFFSETS), -1)
+    own = np.tile(points[:, 2], len(offsets))
+    height = np.where(under & (found.road_height > own + HIGH), own - 0.05, height)  # a bridge
+    out[..., 2] = height.reshape(len(offsets), -1)
     out[-1, :, 2] -= 0.06
     columns = np.concatenate([(points - outward * TUCK + high - up(0.03))[None], out])
     bridge = points[:, 2] - out[1, :, 2] > HIGH

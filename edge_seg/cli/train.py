@@ -1,15 +1,26 @@
-"""``edge-seg train``: from a frame set with masks to a weights file."""
+"""``edge-seg train``: from frames with masks to a weights file."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edge_seg.errors import EdgeSegError
+
+if TYPE_CHECKING:
+    from edge_seg.training.sources import Request, Source
+
+SCENE = "Scene (--train scene)"
+"""The help's heading over what is for rendered frames alone."""
+
 
 def command(
-    train: Annotated[str, typer.Option(help="Frame set to learn from: a folder or a name.")],
+    train: Annotated[
+        str,
+        typer.Option(help="What to learn from: a frame set (a folder or a name), or 'scene'."),
+    ],
     val: Annotated[str, typer.Option(help="Frame set to measure on, of other roads.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The .safetensors to write.")],
     model: Annotated[str, typer.Option(help="Which network.")] = "lane-unet",
@@ -17,7 +28,12 @@ def command(
         list[str] | None,
         typer.Option(help="A setting of the network, NAME=VALUE (base=32, up=bilinear)."),
     ] = None,
-    loss: Annotated[str, typer.Option(help="ce, dice, ce+dice, bce or bce+dice.")] = "ce+dice",
+    loss: Annotated[
+        str,
+        typer.Option(
+            help="ce, focal, dice, lovasz, ce+dice, ce+lovasz, focal+dice, bce, bce+dice."
+        ),
+    ] = "ce+dice",
     class_weights: Annotated[
         str, typer.Option(help="A weight for each class, with commas: 1,1,3.")
     ] = "",
@@ -32,34 +48,85 @@ def command(
     start: Annotated[Path | None, typer.Option(help="Weights file to start from.")] = None,
     augment: Annotated[bool, typer.Option(help="Vary place, scale, light, colour.")] = True,
     altered: Annotated[
-        float, typer.Option(help="Share of samples whose light and colour vary.")
-    ] = 1.0,
+        float | None,
+        typer.Option(
+            help="Share of samples whose light and colour vary; 1, and 0.5 for 'scene', "
+            "whose cameras vary already."
+        ),
+    ] = None,
     bf16: Annotated[
-        bool, typer.Option(help="Compute in bfloat16: faster where the CPU has AMX.")
+        bool, typer.Option(help="Compute in bfloat16: faster on GPUs and CPUs with AMX.")
     ] = False,
-    resume: Annotated[bool, typer.Option(help="Go on with an unfinished training.")] = False,
+    resume: Annotated[
+        bool, typer.Option(help="Go on with an unfinished training, where there is one.")
+    ] = False,
     threads: Annotated[int, typer.Option(min=0, help="Threads for torch; 0: its own choice.")] = 0,
     checkpoint_seconds: Annotated[
         float, typer.Option(min=0, help="A kill loses at most about this much.")
     ] = 60.0,
+    validate_every: Annotated[int, typer.Option(min=20, help="Steps between two looks.")] = 200,
+    term: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Strength of one random thing, NAME=NUMBER: night=0 never, rain=2 twice as often.",
+            rich_help_panel=SCENE,
+        ),
+    ] = None,
+    map: Annotated[
+        list[Path] | None,
+        typer.Option(help="Roads of this OpenDRIVE file; random without.", rich_help_panel=SCENE),
+    ] = None,
+    frame_size: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Size of rendered frames, HEIGHTxWIDTH; each takes one of those given.",
+            rich_help_panel=SCENE,
+        ),
+    ] = None,
+    frames_per_scene: Annotated[
+        int, typer.Option(min=1, help="Frames of each road.", rich_help_panel=SCENE)
+    ] = 4,
+    reuse: Annotated[
+        int, typer.Option(min=1, help="Samples made of each frame.", rich_help_panel=SCENE)
+    ] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes that render; cores less one.", rich_help_panel=SCENE),
+    ] = None,
 ) -> None:
-    """Train a model; beside the weights go a history (JSON) and its curves (PNG)."""
+    """Train a model; beside the weights go a history (JSON) and its curves (PNG).
+
+    SIGTERM and Ctrl-C keep a checkpoint; the same command with --resume goes on. On several
+    GPUs: accelerate launch -m edge_seg.cli train ...
+    """
     from edge_seg.cli.options import parse_size
     from edge_seg.training.command import (
-        let_threads_sleep,
+        be_kind_to_memory_and_cores,
         parse_options,
         parse_scales,
         parse_weights,
         prepare,
+        spare_cores,
     )
 
-    let_threads_sleep()
+    be_kind_to_memory_and_cores()
     from edge_seg.frames import FrameSet
+    from edge_seg.training import sources
     from edge_seg.training.loop import Pace
     from edge_seg.training.loop import train as run
     from edge_seg.training.progress import describe, watch
-    from edge_seg.training.settings import Settings
+    from edge_seg.training.settings import SIZES, Settings
 
+    request = sources.Request(
+        seed=seed,
+        terms=tuple(term or ()),
+        maps=tuple(map or ()),
+        sizes=tuple(parse_size(text) for text in frame_size or ()) or SIZES,
+        frames_per_scene=frames_per_scene,
+        reuse=reuse,
+        workers=workers or spare_cores(),
+    )
+    source, rendered = _source(train, request)
     height, width = parse_size(size)
     crop_height, crop_width = parse_size(crop)
     settings = Settings(
@@ -78,19 +145,32 @@ def command(
         scales=parse_scales(scales),
         ema=ema,
         augment=augment,
-        altered=altered,
+        altered=(0.5 if rendered else 1.0) if altered is None else altered,
         bf16=bf16,
     )
     settings = prepare(settings, output, start, threads)
     with watch(steps) as report:
         state = run(
             settings,
-            FrameSet.open(train),
+            source,
             FrameSet.open(val),
             output,
             start=start,
             resume=resume,
-            pace=Pace(checkpoint_seconds=checkpoint_seconds),
+            pace=Pace(checkpoint_seconds=checkpoint_seconds, validate_every=validate_every),
             report=report,
         )
-    print(f"{output}: {describe(state.history[-1])}")
+    if state.history[-1].val_iou is not None:  # else another process of the team has it
+        print(f"{output}: {describe(state.history[-1])}")
+
+
+def _source(name: str, request: Request) -> tuple[Source, bool]:
+    """Return the frames to train on, and whether they are rendered while it trains."""
+    from edge_seg.frames import FrameSet
+    from edge_seg.training import sources
+
+    if name in sources.names():
+        return sources.find(name)(request), True
+    if request.terms or request.maps or request.reuse > 1:
+        raise EdgeSegError("--term, --map and --reuse are about rendered frames: --train scene")
+    return sources.FrameSetSource(FrameSet.open(name)), False

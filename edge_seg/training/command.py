@@ -5,8 +5,10 @@ parse_options(["base=32", "up=bilinear"])  # {"base": "32", "up": "bilinear"}
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +19,28 @@ from edge_seg.files import require_writable, sha256_file
 from edge_seg.training.settings import Settings
 
 
-def let_threads_sleep() -> None:
-    """Tell OpenMP's threads to sleep while they wait; call it before torch is imported.
+def be_kind_to_memory_and_cores() -> None:
+    """Set what torch's runtime libraries read when they start; call it before importing torch.
 
-    They spin by default: on two cores with one other busy process a step took 30 times as long
-    (measured), because a spinning thread keeps the one it waits for from the core.
+    OpenMP's threads spin while they wait, by default: on two cores with one other busy process
+    a step took 30 times as long (measured), because a spinning thread keeps the one it waits
+    for from the core. They sleep here.
+
+    glibc's malloc returns large blocks to the system and asks for new ones, which the kernel
+    fills with zeros, page by page, thousands of times a step. Here it keeps them: 10 % of a
+    step's time. The numbers are mallopt(3)'s M_TRIM_THRESHOLD and M_MMAP_MAX.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    if sys.platform == "linux":
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "mallopt"):  # musl has none
+            libc.mallopt(-1, 2**31 - 1)
+            libc.mallopt(-4, 0)
+
+
+def spare_cores() -> int:
+    """Return how many processes may render beside one that trains: the cores less one, 1..16."""
+    return min(16, max(1, len(os.sched_getaffinity(0)) - 1))
 
 
 def parse_weights(text: str) -> tuple[float, ...]:

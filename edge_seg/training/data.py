@@ -46,9 +46,7 @@ def make_batch(
     """
     shape = (len(positions), spec.height, spec.width)
     images, masks = np.empty((*shape, 3), np.uint8), np.empty(shape, np.uint8)
-    window = Window(
-        (settings.height, settings.width), (spec.height, spec.width), settings.scales
-    )
+    window = Window((settings.height, settings.width), (spec.height, spec.width), settings.scales)
     for place, position in enumerate(positions):
         frame, mask = feed.frame(step, position)
         if settings.augment:

@@ -156,9 +156,7 @@ def _fit(settings: Settings, source: Source, validation: FrameSet) -> None:
         )
 
 
-def _step(
-    state: State, network: nn.Module, team: Team, batch: Batch, crop: InputSpec
-) -> None:
+def _step(state: State, network: nn.Module, team: Team, batch: Batch, crop: InputSpec) -> None:
     """Do one step, and note its loss and now and then its masks."""
     settings = state.settings
     torch.manual_seed(settings.seed * 1_000_003 + batch.step)  # dropout follows from the step

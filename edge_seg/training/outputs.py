@@ -1,9 +1,9 @@
 """The files of a training: the checkpoint while it runs, weights and curves when it is done.
 
-    outputs = Outputs(Path("lane.safetensors"))
-    state = outputs.begin(settings, classes=3, start=None, resume=True)
-    outputs.keep(state)                  # lane.checkpoint.safetensors, .history.json, .png
-    outputs.finish(state, source)        # lane.safetensors; the checkpoint is gone
+outputs = Outputs(Path("lane.safetensors"))
+state = outputs.begin(settings, classes=3, start=None, resume=True)
+outputs.keep(state)                  # lane.checkpoint.safetensors, .history.json, .png
+outputs.finish(state, source)        # lane.safetensors; the checkpoint is gone
 """
 
 from __future__ import annotations

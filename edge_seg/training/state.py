@@ -140,9 +140,7 @@ def save_checkpoint(path: Path, state: State) -> None:
         for key, value in state.optimizer.state.get(parameter, {}).items():
             tensors[f"optimizer/{key}/{name}"] = value.contiguous()
     seen = state.seen.matrix.tolist()
-    stored = _Stored(
-        state.settings, state.step, state.seconds, state.history, state.losses, seen
-    )
+    stored = _Stored(state.settings, state.step, state.seconds, state.history, state.losses, seen)
     text = msgspec.json.encode(stored).decode()
     write_bytes(path, serialise(tensors, metadata={KEY: text}))
 

@@ -19,7 +19,6 @@ from __future__ import annotations
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedDataParallelKwargs
 from torch import nn
 
 from edge_seg.errors import EdgeSegError
@@ -31,9 +30,8 @@ class Team:
     def __init__(self, bf16: bool) -> None:
         AcceleratorState._reset_state()  # a process may train twice, in another precision
         self._accelerator = Accelerator(
+            cpu=not torch.accelerator.is_available(),
             mixed_precision="bf16" if bf16 else "no",
-            # Batch norm's averages change no step, and only the first process's are kept.
-            kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
         )
         self.size: int = self._accelerator.num_processes
         self.rank: int = self._accelerator.process_index

@@ -64,6 +64,6 @@ def test_a_driver_without_room_for_shadows_says_so(monkeypatch: pytest.MonkeyPat
 
     before = buffers()
     monkeypatch.setattr(shadow_map, "make_buffer", small)
-    with pytest.raises(EdgeSegError, match="1024x1024"):
+    with pytest.raises(EdgeSegError, match="768x768"):
         open_scene()
     assert buffers() == before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -21,8 +22,10 @@ from edge_seg.models import registry, weights_file
 from edge_seg.training import loop, state
 from edge_seg.training.command import prepare
 from edge_seg.training.loop import Pace, learning_rate, train
-from edge_seg.training.settings import Settings, first_difference
+from edge_seg.training.settings import Scenes, Settings, first_difference
+from edge_seg.training.sources import FrameSetSource
 from edge_seg.training.state import Record
+from edge_seg.training.stop import StoppedError as SignalledError
 
 SMALL = Settings(
     options={"depth": 2},
@@ -85,6 +88,67 @@ def test_resumed_training_is_the_uninterrupted_one_bit_for_bit(
     assert not checkpoint.exists()
 
 
+class SignallingSource(FrameSetSource):
+    """Sends the process a signal when it is asked for the frames of a step."""
+
+    def __init__(self, frames: FrameSet, step: int, number: int) -> None:
+        super().__init__(frames)
+        self.step, self.number = step, number
+
+    def open(self, settings: Settings, first: int, positions: range) -> object:
+        feed = super().open(settings, first, positions)
+        original = feed.frame
+
+        def frame(step: int, position: int) -> object:
+            if step == self.step:
+                self.step = -1
+                os.kill(os.getpid(), self.number)
+            return original(step, position)
+
+        feed.frame = frame
+        return feed
+
+
+def test_stopped_by_signals_time_and_again_it_is_the_uninterrupted_training(
+    sets: tuple[FrameSet, FrameSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pace = Pace(validate_every=20, validation_frames=2)
+    whole = train(SMALL, *sets, tmp_path / "whole.safetensors", pace=pace)
+    output, stops = tmp_path / "cut.safetensors", []
+    # The last one comes while the network is being measured, at step 20.
+    look = loop.measure
+    monkeypatch.setattr(
+        loop, "measure", lambda *args: os.kill(os.getpid(), signal.SIGTERM) or look(*args)
+    )
+    for step, number in ((6, signal.SIGTERM), (17, signal.SIGINT), (-1, signal.SIGTERM)):
+        source = SignallingSource(sets[0], step, number)
+        with pytest.raises(SignalledError, match=r"after step \d+ of 40: go on") as stopped:
+            train(SMALL, source, sets[1], output, resume=True, pace=pace)
+        stops.append(int(str(stopped.value).split()[5]))
+        assert stopped.value.exit_code == 128 + number
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    monkeypatch.setattr(loop, "measure", look)
+    assert 0 < stops[0] < stops[1] < stops[2] == 20
+    resumed = train(SMALL, *sets, output, resume=True, pace=pace)
+    assert output.read_bytes() == (tmp_path / "whole.safetensors").read_bytes()
+    for name, value in whole.network.state_dict().items():
+        assert torch.equal(resumed.network.state_dict()[name], value), name
+    lines = [
+        [msgspec.structs.replace(record, seconds=0.0) for record in done.history]
+        for done in (whole, resumed)
+    ]
+    assert lines[0] == lines[1]
+
+
+def test_a_finished_training_is_not_begun_again(
+    sets: tuple[FrameSet, FrameSet], tmp_path: Path
+) -> None:
+    settings = msgspec.structs.replace(SMALL, steps=2)
+    train(settings, *sets, tmp_path / "lane.safetensors", resume=True)
+    with pytest.raises(EdgeSegError, match="finished, there is nothing to resume"):
+        train(settings, *sets, tmp_path / "lane.safetensors", resume=True)
+
+
 def test_it_learns_and_leaves_weights_history_and_curve(
     sets: tuple[FrameSet, FrameSet], tmp_path: Path
 ) -> None:
@@ -95,7 +159,7 @@ def test_it_learns_and_leaves_weights_history_and_curve(
     assert (done.history[-1].val_iou or {})["road"] > 85
     model = registry.load("lane-unet", tmp_path / "lane.safetensors")
     assert (model.input.height, model.input.width) == (96, 128)
-    assert "12 frames of train, 120 steps" in model.source
+    assert "12 frames of train, 120 steps, seed 0" in model.source
     history = msgspec.json.decode((tmp_path / "lane.history.json").read_bytes())
     assert [line["step"] for line in history["history"]] == list(range(20, 121, 20))
     assert (tmp_path / "lane.png").read_bytes().startswith(b"\x89PNG")
@@ -201,13 +265,21 @@ def test_frames_without_masks_are_refused(sets: tuple[FrameSet, FrameSet], tmp_p
         train(SMALL, bare, sets[1], tmp_path / "x.safetensors")
 
 
+def test_the_first_difference_of_scenes_is_named() -> None:
+    one, other = (Settings(scenes=Scenes(terms={"night": value})) for value in (0.0, 1.0))
+    assert first_difference(one, one) == ""
+    assert first_difference(other, one) == "terms was {'night': 0.0} and is now {'night': 1.0}"
+    assert first_difference(Settings(), one).startswith("scenes was Scenes(")
+
+
 def test_only_the_learning_rate_may_change() -> None:
     assert first_difference(Settings(lr=1.0), Settings(lr=2.0)) == ""
     assert first_difference(Settings(seed=1), Settings(seed=2)) == "seed was 2 and is now 1"
 
 
-def test_kill_nine_leaves_a_checkpoint_to_resume_from(
-    sets: tuple[FrameSet, FrameSet], tmp_path: Path
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_command_leaves_a_checkpoint_to_resume_from(
+    sets: tuple[FrameSet, FrameSet], tmp_path: Path, number: int
 ) -> None:
     words = [
         *(sys.executable, "-m", "edge_seg.cli", "train"),
@@ -217,15 +289,19 @@ def test_kill_nine_leaves_a_checkpoint_to_resume_from(
         *("--threads", "1", "--checkpoint-seconds", "0"),
     ]
     checkpoint = tmp_path / "lane.checkpoint.safetensors"
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    for _ in range(600):
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    for _ in range(1200):
         if checkpoint.exists() or process.poll() is not None:
             break
         time.sleep(0.05)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    os.kill(process.pid, number)
+    _, errors = process.communicate()
     assert checkpoint.exists()
     assert not (tmp_path / "lane.safetensors").exists()
+    if number == signal.SIGTERM:
+        assert process.returncode == 143
+        assert re.match(r"error: stopped by SIGTERM after step \d+ of 60: go on", errors)
+        return
     done = subprocess.run([*words, "--resume"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "validation" in done.stdout

@@ -1,11 +1,18 @@
-"""bfloat16: depthwise convolutions stay in float32, all others do not, gradients stay finite."""
+"""What a network does otherwise while it trains gives the same numbers, and finite ones."""
 
 from __future__ import annotations
 
+import copy
+
+import pytest
 import torch
 from torch import nn
 
-from edge_seg.training.precision import keep_depthwise_in_float32
+from edge_seg.training.precision import (
+    keep_depthwise_in_float32,
+    quickened,
+    without_transposed_convolutions,
+)
 
 
 def test_only_depthwise_convolutions_ignore_autocast() -> None:
@@ -34,3 +41,32 @@ def test_a_wide_depthwise_convolution_has_the_gradient_of_float32() -> None:
         with torch.autocast("cpu", torch.bfloat16):
             layer(features).sum().backward()
         assert torch.allclose(layer.weight.grad, wanted, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.ConvTranspose2d(6, 4, 2, stride=2),
+        nn.ConvTranspose2d(6, 4, (2, 3), stride=(2, 3), bias=False),
+        nn.ConvTranspose2d(6, 4, 3, stride=2, padding=1),  # overlaps: as it was
+    ],
+)
+def test_a_transposed_convolution_is_a_pointwise_one(layer: nn.Module) -> None:
+    quick = without_transposed_convolutions(copy.deepcopy(layer))
+    features = torch.randn(2, 6, 5, 7)
+    results = []
+    for module in (layer, quick):
+        given = features.clone().requires_grad_()
+        output = module(given)
+        (output**3).sum().backward()
+        results.append([output, given.grad, *(weight.grad for weight in module.parameters())])
+    for wanted, found in zip(*results, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_elsewhere_than_on_cpus_nothing_changes() -> None:
+    network = nn.Sequential(nn.ConvTranspose2d(6, 4, 2, stride=2), nn.Conv2d(4, 4, 3, groups=4))
+    quickened(network, torch.device("cuda"), bf16=True)
+    assert all("forward" not in vars(layer) for layer in network)
+    quickened(network, torch.device("cpu"), bf16=True)
+    assert all("forward" in vars(layer) for layer in network)

@@ -2,14 +2,13 @@
 uniform sampler2D noise;
 uniform vec2 castHeight;
 in vec3 place;
-in vec3 normal;
-in vec3 uvw;
 flat in float tag;
 out vec4 fragment;
 
 void main() {
-    if (uvw.z > 1.5 && uvw.z < 2.5
-        && texture(noise, place.xz * 0.11 + place.y * 0.07).g < 0.4) discard;
+#ifdef FOLIAGE
+    if (texture(noise, place.xz * 0.11 + place.y * 0.07).g < 0.4) discard;
+#endif
 #ifdef ABOVE
     // Buildings, walls, people and vehicles stand on the ground; crowns and lamps do not.
     bool stands = tag == 3.0 || tag == 4.0 || tag == 28.0 || (tag > 11.5 && tag < 19.5);

@@ -2,18 +2,12 @@
 uniform mat4 p3d_ModelViewProjectionMatrix;
 uniform vec2 castSlope;
 in vec4 p3d_Vertex;
-in vec3 p3d_Normal;
 in vec4 p3d_Color;
-in vec4 p3d_MultiTexCoord0;
 out vec3 place;
-out vec3 normal;
-out vec3 uvw;
 flat out float tag;
 
 void main() {
     place = p3d_Vertex.xyz;
-    normal = p3d_Normal;
-    uvw = p3d_MultiTexCoord0.xyz;
     tag = floor(p3d_Color.a * 255.0 + 0.5);
     vec3 moved = vec3(place.xy - castSlope * place.z, place.z);
     gl_Position = p3d_ModelViewProjectionMatrix * vec4(moved, 1.0);
