@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from benchmarks.transfer_table import readme_table
 from edge_seg.figures import figure
 
 UNET, DEEPLAB = "lane-unet", "deeplabv3plus-mobilenetv2"
@@ -38,7 +39,10 @@ def filled(readme: str, results: Path) -> str:
         "lane-test": _lane_test(records),
         "photographs": _photographs(records["photographs"]["models"]),
         "footprint": _footprint(records["footprint"]),
+        "scene": _scene(records["scene"]),
     }
+    if "transfer" in records:
+        made["transfer"] = readme_table(records["transfer"])
     return _PLACE.sub(lambda m: f"{m[1]}\n{made[m['name']]}\n{m[3]}", readme)
 
 
@@ -184,6 +188,21 @@ def _photographs(models: Record) -> str:
         rows.append(cells)
     kinds = [f"{name} {kind}" for name in (UNET, "DeepLab") for kind in ("float", "int8")]
     return _table(["source", "frames", *kinds], rows)
+
+
+def _scene(record: Record) -> str:
+    width, height = record["size"]
+    rows = [
+        [weather, *(figure(row[output]["frames_per_s"], 1) for output in ("rgb", "rgb+semantic"))]
+        for weather, row in record["driving"].items()
+    ]
+    table = _table([f"frames/s at {width}x{height}", "RGB", "RGB and tags"], rows)
+    written = record["frame_set"]
+    return (
+        f"{table}\n\nA training set of 5,000 frames of 640x480, rendered and written: "
+        f"{figure(written['minutes_for_5000'], 1)} minutes (from {written['frames']} frames).\n\n"
+        f"{record['display']}, on {_machine(record)}."
+    )
 
 
 def _scores(row: Record) -> str:

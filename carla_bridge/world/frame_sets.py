@@ -1,21 +1,48 @@
 """Rendered frame sets on disk: what ``edge-seg frames render`` writes.
 
-write_frame_set(Path("my-frames"), count=100, seed=1)
+    write_frame_set(Path("my-frames"), count=100, seed=1, workers=2)
+
+The bytes are the same however many workers render.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
+from carla_bridge.world.cameras import check_size
 from carla_bridge.world.display import open_display
 from carla_bridge.world.randomization import DomainRandomization
-from carla_bridge.world.render import render_frames
+from carla_bridge.world.render import FRAMES_PER_SCENE
+from carla_bridge.world.roads import read_roads
+from carla_bridge.world.stream_feed import SceneFeed
+from carla_bridge.world.stream_order import Order
+from carla_bridge.world.stream_worker import Job
 from edge_seg.errors import EdgeSegError
 
 if TYPE_CHECKING:
     from edge_seg.frames.importers import Progress
+
+
+@dataclass(frozen=True)
+class InOrder(Order):
+    """Scene after scene, each frame once: step s is frame s of the set."""
+
+    def place(self, step: int, position: int) -> tuple[int, int]:
+        """Return the scene and which of its frames step ``step`` shows."""
+        return divmod(step, self.frames_per_scene)
+
+    def uses(self, scene: int, first: int, steps: int) -> npt.NDArray[np.int64]:
+        """Return how often each frame of a scene is shown in the steps ``first`` to ``steps``."""
+        step = scene * self.frames_per_scene + np.arange(self.frames_per_scene)
+        return ((first <= step) & (step < steps)).astype(np.int64)
 
 
 def write_frame_set(
@@ -29,24 +56,48 @@ def write_frame_set(
     maps: Sequence[Path] = (),
     terms: DomainRandomization | None = None,
     quality: int = 92,
+    workers: int = 0,
     progress: Progress | None = None,
 ) -> None:
     """Render a new frame set: JPEG frames of ``quality`` 1..100, PNG masks.
 
-    ``name`` is the folder's without one; ``maps`` are OpenDRIVE files; ``progress`` is told
-    (done, total). Raises `EdgeSegError` as `render_frames` does, and where ``folder`` exists.
+    ``name`` is the folder's without one; ``maps`` are OpenDRIVE files; ``workers`` processes
+    render (0: one a core); ``progress`` is told (done, total). Raises `EdgeSegError` as
+    `render.Renderer` does, and where ``folder`` exists.
     """
     from edge_seg.frames import FrameSetWriter
 
-    texts = [read_map(path) for path in maps]
+    if count < 0 or seed < 0:
+        raise EdgeSegError(f"count {count} and seed {seed} must not be negative")
+    check_size(width, height)
+    job = Job(seed, terms or DomainRandomization(), _read(maps), ((width, height),))
     origin = ", ".join(path.name for path in maps) or "random roads"
     source = f"rendered by carla_bridge.world: {origin}, seed {seed}, {open_display()}"
     name = name or folder.name
-    with FrameSetWriter(folder, name=name, licence="Apache-2.0", source=source) as writer:
-        for shot in render_frames(count, seed, width, height, texts, terms):
-            writer.add(shot.frame, shot.mask, id=shot.id, quality=quality)
+    with (
+        FrameSetWriter(folder, name=name, licence="Apache-2.0", source=source) as writer,
+        closing(_feed(job, count, workers)) as feed,
+    ):
+        for step in range(count):
+            frame, mask = feed.frame(step, 0)
+            writer.add(frame, mask, id=f"{seed:04d}-{step:05d}", quality=quality)
             if progress is not None:
                 progress(len(writer), count)
+
+
+def _feed(job: Job, count: int, workers: int) -> SceneFeed:
+    scenes = -(-count // FRAMES_PER_SCENE)
+    most = max(1, min(workers or os.cpu_count() or 1, scenes))
+    order = InOrder(job.seed, 1, FRAMES_PER_SCENE)
+    return SceneFeed(order, job, most, range(count), range(1))
+
+
+def _read(maps: Sequence[Path]) -> tuple[str, ...]:
+    """Return the texts of OpenDRIVE files; what is no map is refused here, under its name."""
+    texts = tuple(read_map(path) for path in maps)
+    for path, text in zip(maps, texts, strict=True):
+        read_roads(text, path.name)
+    return texts
 
 
 def read_map(path: Path) -> str:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from carla_bridge.world.kerbs import KERB, PAVEMENT, VERGE, Kerbs
 from carla_bridge.world.lanes import TRACKS, Lane, Points, Roads
+from carla_bridge.world.median_walls import median_walls
 from carla_bridge.world.meshes import Mesh, make, merge, quads, up
 from carla_bridge.world.randomization import Dice
 from carla_bridge.world.ribbons import Samples
@@ -60,6 +61,7 @@ class Land:
         self._grass = bool(grass < 0.6)
         self._every = float(every) / max(strength, 1e-3)
         self._seed = int(rng.integers(2**31))
+        self._walled = dice.happens("barriers", 0.8)
         self.grid = RoadGrid(roads, self.kerb_height)
         self.terrain = Terrain(self.grid, dice, self.urban)
         self._samples = Samples(roads.lanes)
@@ -161,6 +163,8 @@ class Land:
         meshes = kerbs.meshes()
         for side in free_edges(self._samples):
             meshes += verges(side, self.kerb_height, self.terrain, self.grid)
+        if self._walled:
+            meshes += median_walls(self._samples)
         return merge(meshes + soffits(self._samples, self.terrain))
 
 

@@ -94,9 +94,8 @@ class Kerbs:
         samples = self._samples
         keep = samples.keep
         if low is not None:  # every sample of a ramp is needed
-            samples.keep = keep | (low > 0.0) | (np.roll(low, 1) > 0.0) | (np.roll(low, -1) > 0.0)
-        runs = samples.runs(samples.per_lane(members))
-        samples.keep = keep
+            keep = keep | (low > 0.0) | (np.roll(low, 1) > 0.0) | (np.roll(low, -1) > 0.0)
+        runs = samples.runs(samples.per_lane(members), keep=keep)
         index = runs.index
         left, right, s = samples.left[index], samples.right[index], samples.s[index]
         width = np.linalg.norm(right - left, axis=1)

@@ -74,14 +74,19 @@ class Lane:
 
     @property
     def paved(self) -> bool:
-        """Whether it is asphalt."""
+        """Whether it is asphalt, as a median without kerbs may be too."""
+        if self.kind == "Median":
+            return self.surface in ("asphalt", "concrete") and not self._kerbed
         return self.kind in DRIVABLE and self.surface != "grass"
 
     @property
     def raised(self) -> bool:
         """Whether it lies above the road, behind a kerb."""
-        kerb = self.kerb_left or self.kerb_right
-        return self.kind in RAISED or (not self.paved and kerb)
+        return self.kind in RAISED or (not self.paved and self._kerbed)
+
+    @property
+    def _kerbed(self) -> bool:
+        return self.kerb_left or self.kerb_right
 
     def cut(self, rows: slice) -> Lane:
         """Return the lane from one sample to another."""

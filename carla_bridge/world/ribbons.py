@@ -89,12 +89,13 @@ class Samples:
         keep[:-1] |= ~same
         return keep
 
-    def runs(self, inside: Flags, material: Index | None = None) -> Runs:
-        """Return the runs of samples that are ``inside`` (n,), thinned.
+    def runs(self, inside: Flags, material: Array | None = None, keep: Flags | None = None) -> Runs:
+        """Return the runs of samples that are ``inside`` (n,), thinned to those of ``keep``.
 
         A run ends where the lane does, or where ``material`` (n,), of the piece after each
         sample, changes; the next one starts at the same sample.
         """
+        keep = self.keep if keep is None else keep
         same = self.lane[1:] == self.lane[:-1]
         joined = same & inside[1:] & inside[:-1]
         if material is None:
@@ -105,7 +106,7 @@ class Samples:
         begins = np.insert(~joined, 0, True) & np.append(joined, False)
         ends = np.append(~joined, True) & np.insert(joined, 0, False)
         touched = np.append(joined, False) | np.insert(joined, 0, False)
-        chosen = np.flatnonzero(touched & (self.keep | begins | ends | cut))
+        chosen = np.flatnonzero(touched & (keep | begins | ends | cut))
         twice = 1 + cut[chosen].astype(np.int64)
         index = np.repeat(chosen, twice)
         starts = begins[index].copy()

@@ -44,7 +44,7 @@ LAYERS = {  # name: the material's shader
     "foliage": "foliage",
     "asphalt": "road",
     "borders": "ground",
-    "ground": "ground",
+    "ground": "verge",
     "sky": "sky",
     "surfacing": "ghost",
     "ghost": "ghost",

@@ -92,7 +92,7 @@ def _pack(kinds: dict[str, str]) -> list[dict[str, str]]:
 
 @functools.cache
 def material(name: str, switches: Switches) -> Any:
-    """Return the shader of a material: road, ground, object, foliage, marking or ghost."""
+    """Return the shader of a material: road, ground, verge, object, foliage ...."""
     defines = [*sorted(switches), *_DEFINES.get(name, ())]
     source = {"marking": "paint", "ghost": "paint"}.get(name, name)
     fragment = "".join(map(_text, ("head.glsl", "light.glsl", f"{source}.frag")))

@@ -93,12 +93,10 @@ class Worker:
             raise EdgeSegError(header.error)
         shots = []
         for height, width in header.sizes:
-            frame, mask = (
-                np.empty((height, width, 3), np.uint8),
-                np.empty((height, width), np.uint8),
-            )
-            self._fill(memoryview(frame).cast("B"), end)
-            self._fill(memoryview(mask).cast("B"), end)
+            frame = np.empty((height, width, 3), np.uint8)
+            mask = np.empty((height, width), np.uint8)
+            for pixels in (frame, mask):
+                self._fill(pixels.data.cast("B"), end)
             shots.append((frame, mask))
         return shots
 
@@ -175,8 +173,8 @@ def _reply(replies: IO[bytes], header: _Header, shots: list[tuple[str, Frame, Ma
     try:
         replies.write(_LENGTH.pack(len(encoded)) + encoded)
         for _, frame, mask in shots:
-            replies.write(memoryview(np.ascontiguousarray(frame)).cast("B"))
-            replies.write(memoryview(np.ascontiguousarray(mask)).cast("B"))
+            replies.write(np.ascontiguousarray(frame).data.cast("B"))
+            replies.write(np.ascontiguousarray(mask).data.cast("B"))
         replies.flush()
     except BrokenPipeError:  # nobody reads any more
         os._exit(1)

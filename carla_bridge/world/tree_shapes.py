@@ -10,6 +10,7 @@ for the background at most 40.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
 
@@ -208,7 +209,7 @@ def _far(rng: np.random.Generator) -> Mesh:
 @functools.cache
 def shapes(kind: str) -> list[Mesh]:
     """Return the variants of a kind of plant."""
-    builders = {
+    builders: dict[str, Callable[[np.random.Generator], Mesh]] = {
         "round": lambda rng: _crowned(rng, 0.24, 0.36),
         "wide": lambda rng: _crowned(rng, 0.22, 0.5),
         "tall": lambda rng: _crowned(rng, 0.3, 0.27),

@@ -63,9 +63,7 @@ def free_edges(samples: Samples, thin: bool = True) -> list[Edges]:
     They are in driving direction; with ``thin``, of the samples that shapes need.
     """
     found = []
-    keep = samples.keep
-    if not thin:
-        samples.keep = np.ones_like(keep)
+    keep = samples.keep if thin else np.ones_like(samples.keep)
     for side, name in ((1, "right"), (-1, "left")):
         outer = [getattr(lane, f"outer_{name}") for lane in samples.lanes]
         marked = [
@@ -73,7 +71,7 @@ def free_edges(samples: Samples, thin: bool = True) -> list[Edges]:
             for lane, o in zip(samples.lanes, outer, strict=True)
         ]
         free = samples.flags(f"free_{name}", outer) & samples.per_lane(outer)
-        runs = samples.runs(free)
+        runs = samples.runs(free, keep=keep)
         index = runs.index
         outward = (samples.right[index] - samples.left[index]) * side
         outward[:, 2] = 0.0
@@ -89,7 +87,6 @@ def free_edges(samples: Samples, thin: bool = True) -> list[Edges]:
                 samples.per_lane([lane.raised for lane in samples.lanes])[index],
             )
         )
-    samples.keep = keep
     return found
 
 

@@ -127,6 +127,7 @@ def render(
         typer.Option(help="Strength of a scene term: night=0 never, rain=2 twice as often."),
     ] = None,
     quality: Annotated[int, typer.Option(min=1, max=100, help="JPEG quality.")] = 92,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that render; 0: one a core.")] = 0,
     name: NameOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -152,6 +153,7 @@ def render(
             maps=map or [],
             terms=parse_terms(term or []),
             quality=quality,
+            workers=workers,
             progress=step,
         )
     _show(FrameSet.open(out), json)

@@ -1,4 +1,4 @@
-"""Training: from a frame set with masks to a weights file.
+"""Training: from frames with masks to a weights file.
 
     from edge_seg.frames import FrameSet
     from edge_seg.training.loop import train
@@ -7,8 +7,10 @@
     train(Settings(model="lane-unet", steps=2000), FrameSet.open("train"),
           FrameSet.open("val"), Path("lane.safetensors"))
 
-`losses` and `augment` are pure functions; `data` makes the batch of a step; `state` is all that
-a step changes, and how it is kept in a checkpoint; `loop` goes over the steps; `validation`
-measures; `curve` plots. Batch and random numbers follow from (seed, step) alone, so a training that
+`sources` are where frames come from: a frame set, or what renders them meanwhile. `losses` and
+`augment` are pure functions; `data` makes the batch of a step; `state` is all that a step changes,
+and how it is kept in a checkpoint; `loop` goes over the steps, `team` in several processes;
+`precision` makes it quick on CPUs; `validation` measures; `outputs` and `curve` write;
+`stop` hears signals. Batch and random numbers follow from (seed, step) alone, so a training that
 was killed continues as if it had not been.
 """

@@ -45,14 +45,17 @@ def augment(
         frame, mask = frame[:, ::-1], mask[:, ::-1]
     if altered < 1 and rng.random() >= altered:
         return np.ascontiguousarray(frame), np.ascontiguousarray(mask)
-    image = frame.astype(np.float32) / 255.0
+    image = np.multiply(frame, np.float32(1 / 255), dtype=np.float32)
     if rng.random() < 0.4:
         image = shadow(image, rng)
     image = colour(image, rng)
     if rng.random() < 0.5:
         image = light(image, rng)
     image = sensor(image, rng)
-    return (np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8), np.ascontiguousarray(mask)
+    np.clip(image, 0, 1, out=image)
+    image *= 255
+    image += 0.5
+    return image.astype(np.uint8), np.ascontiguousarray(mask)
 
 
 def crop(frame: Frame, mask: Mask, window: Window, rng: np.random.Generator) -> tuple[Frame, Mask]:
@@ -107,15 +110,18 @@ def shadow(image: Floats, rng: np.random.Generator) -> Floats:
 def colour(image: Floats, rng: np.random.Generator) -> Floats:
     """Change white balance, saturation, contrast, brightness and gamma."""
     gains = np.exp(rng.normal(0.0, 0.12, 3)).astype(np.float32)
-    image = image * gains
-    grey = image.mean(axis=2, keepdims=True)
-    saturation = np.float32(rng.uniform(0.0, 1.6))
-    image = grey + (image - grey) * saturation
-    contrast = np.float32(np.exp(rng.uniform(-0.5, 0.4)))
-    middle = np.float32(image.mean())
-    image = middle + (image - middle) * contrast + np.float32(rng.uniform(-0.15, 0.15))
-    gamma = np.float32(np.exp(rng.uniform(-0.5, 0.5)))
-    return np.power(np.clip(image, 0, 1), gamma, dtype=np.float32)
+    # Saturation as one matrix of the channels: what is left of each, and of their mean.
+    saturation = float(rng.uniform(0.0, 1.6))
+    mixing = saturation * np.eye(3) + (1 - saturation) / 3
+    contrast = float(np.exp(rng.uniform(-0.5, 0.4)))
+    middle = float(np.dot(gains, cv2.mean(image)[:3])) / 3  # mixing does not move it
+    matrix = contrast * mixing * gains
+    shift = middle * (1 - contrast) + float(rng.uniform(-0.15, 0.15))
+    affine = np.column_stack([matrix, np.full(3, shift)])
+    image = np.asarray(cv2.transform(image, affine), np.float32)
+    np.clip(image, 0, 1, out=image)
+    gamma = float(np.exp(rng.uniform(-0.5, 0.5)))
+    return np.asarray(cv2.pow(image, gamma), np.float32)
 
 
 def light(image: Floats, rng: np.random.Generator) -> Floats:

@@ -12,7 +12,7 @@ where the network is: a quarter of the bytes to move.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import NamedTuple
 
@@ -77,7 +77,7 @@ def prefetched(
     positions: range | None = None,
     threads: int = 1,
     check: Callable[[], None] = lambda: None,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Yield the batches of the steps ``first`` to the last, made ahead in ``threads``.
 
     OpenCV and numpy let go of the interpreter while they work, so threads are enough.

@@ -6,9 +6,8 @@ On CPUs, a transposed convolution without overlap (kernel = stride, as the U-Net
 convolution to ``kernel**2`` times the channels whose results are laid out side by side: oneDNN's
 own takes twice as long (63 instead of 34 ms for 32 to 16 channels at 128x256, batch 4, bfloat16).
 
-The U-Net's batch norm and ReLU run as one where `edge_seg.training.fused` can, and what flows
-back through a concatenation is copied apart: a sum with a part in place of a copy takes 23 instead
-of 10 ms.
+What flows back through a concatenation is copied apart: a sum with a part in place of a copy takes
+23 instead of 10 ms.
 
 torch 2.13's bfloat16 depthwise convolution gives, now and then, a gradient with garbage in one
 channel (1e8 to 1e32, seen in a quarter of the steps of a MobileNetV2 at 256x512 on a processor with
@@ -25,7 +24,6 @@ from torch import nn
 from torch.nn import functional
 
 from edge_seg.models.unet import ConvBlock
-from edge_seg.training import fused
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
 
@@ -36,37 +34,8 @@ def quickened(network: nn.Module, device: torch.device, bf16: bool) -> nn.Module
         return network
     if bf16:
         keep_depthwise_in_float32(network)
-        with_fused_norms(network)
+    with_copied_parts(network)
     return without_transposed_convolutions(network)
-
-
-def with_fused_norms(network: nn.Module) -> nn.Module:
-    """Let the U-Net's batch norms do the work of the ReLU after them; returns the network."""
-    kernels = fused.compiled()
-    for block in network.modules():
-        if kernels is None or not isinstance(block, ConvBlock):
-            continue
-        for norm, relu in ((block.bn1, block.relu1), (block.bn2, block.relu2)):
-            if isinstance(norm, nn.BatchNorm2d):
-                norm.forward = fused.with_relu(norm, kernels)  # type: ignore[method-assign]
-                relu.forward = _as_it_is  # type: ignore[method-assign]
-        block.register_forward_pre_hook(_copy_apart)
-    return network
-
-
-def _as_it_is(features: torch.Tensor) -> torch.Tensor:
-    return features
-
-
-def _copy_apart(block: nn.Module, inputs: tuple[torch.Tensor]) -> None:
-    """Let gradients of a concatenation's parts be copies, in place of views of the whole."""
-    node = inputs[0].grad_fn
-    if node is not None and node.name() == "CatBackward0":
-        node.register_hook(
-            lambda parts, _: tuple(
-                part.contiguous(memory_format=torch.channels_last) for part in parts
-            )
-        )
 
 
 def keep_depthwise_in_float32(network: nn.Module) -> nn.Module:
@@ -83,6 +52,24 @@ def _without_autocast(forward: Forward) -> Forward:
             return forward(features.float())
 
     return in_float32
+
+
+def with_copied_parts(network: nn.Module) -> nn.Module:
+    """Let the gradients of what a U-Net concatenates be copies, not views; returns the network."""
+    for block in network.modules():
+        if isinstance(block, ConvBlock):
+            block.register_forward_pre_hook(_copy_parts)
+    return network
+
+
+def _copy_parts(block: nn.Module, inputs: tuple[torch.Tensor]) -> None:
+    node = inputs[0].grad_fn
+    if node is not None and node.name() == "CatBackward0":
+        node.register_hook(
+            lambda parts, _: tuple(
+                part.contiguous(memory_format=torch.channels_last) for part in parts
+            )
+        )
 
 
 def without_transposed_convolutions(network: nn.Module) -> nn.Module:

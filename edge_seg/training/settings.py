@@ -109,10 +109,10 @@ def first_difference(asked: Settings, stored: Settings) -> str:
 
     The learning rate may differ: it is how one goes on after a loss that became NaN.
     """
-    pairs = [(name, asked, stored) for name in Settings.__struct_fields__ if name != "lr"]
+    pairs: list[tuple[str, Any, Any]] = []
     if asked.scenes is not None and stored.scenes is not None:
-        inner = [(name, asked.scenes, stored.scenes) for name in Scenes.__struct_fields__]
-        pairs = [*inner, *pairs]
+        pairs = [(name, asked.scenes, stored.scenes) for name in Scenes.__struct_fields__]
+    pairs += [(name, asked, stored) for name in Settings.__struct_fields__ if name != "lr"]
     for name, mine, theirs in pairs:
         now, then = getattr(mine, name), getattr(theirs, name)
         if now != then:

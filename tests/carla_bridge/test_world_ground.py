@@ -313,6 +313,34 @@ def test_a_median_is_green_or_paved_behind_kerbs() -> None:
         assert place[np.abs(place[:, 1] - y) < 1e-6, 2].min() < -0.05
 
 
+def motorway(surface: str) -> Roads:
+    """Two carriageways about a median of 2 m."""
+    more = {"outer_left": False, "surface": surface, "beside_left": "Median"}
+    right = strip_of("Median", 0.0, -1.0, outer_right=False, beside_right="Driving", **more)
+    left = strip_of("Median", 0.0, 1.0, outer_right=False, beside_right="Driving", **more)
+    halves = [right, left.cut(slice(None, None, -1))]
+    lanes = [
+        strip_of("Driving", -1.0, -5.0, outer_left=False, beside_left="Median"),
+        strip_of("Driving", 1.0, 5.0, outer_left=False, beside_left="Median").cut(
+            slice(None, None, -1)
+        ),
+    ]
+    return Roads([*halves, *lanes], [])
+
+
+def test_a_paved_median_has_one_wall_down_its_middle_and_a_green_one_none() -> None:
+    wall = Land(motorway("concrete"), dice(0, barriers=100.0)).borders()
+    stands = wall.vertices["color"][:, 3] == Tag.WALL
+    place = wall.vertices["vertex"][stands]
+    assert place[:, 2].max() == pytest.approx(0.85)
+    assert np.abs(place[:, 1]).max() == pytest.approx(0.3)
+    assert area(Mesh(wall.vertices, wall.triangles[stands[wall.triangles[:, 0]]])) == pytest.approx(
+        0.6 * 100.0, rel=1e-3
+    )
+    assert Tag.WALL not in tags(Land(motorway("grass"), dice(0, barriers=100.0)).borders())
+    assert Tag.WALL not in tags(Land(motorway("concrete"), dice(0, barriers=0.0)).borders())
+
+
 def test_without_hills_land_lies_flat_beside_the_road() -> None:
     for seed in range(6):
         roads = read_roads(random_road(dice(seed, hills=0.0, roads=0.0)))

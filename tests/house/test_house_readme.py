@@ -16,6 +16,12 @@ def test_every_table_is_that_of_the_json_files() -> None:
     assert filled(README, ROOT / "benchmarks/results") == README
 
 
+def test_the_scene_s_speed_is_that_of_its_json() -> None:
+    text = (ROOT / "docs/scene.md").read_text()
+    assert "<!-- scene -->" in text
+    assert filled(text, ROOT / "benchmarks/results") == text
+
+
 def test_every_link_leads_somewhere() -> None:
     targets = re.findall(r"\]\(([^)#:]+)\)", README)
     assert len(targets) > 8

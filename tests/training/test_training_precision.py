@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from edge_seg.models import unet
 from edge_seg.training.precision import (
     keep_depthwise_in_float32,
     quickened,
@@ -62,6 +63,20 @@ def test_a_transposed_convolution_is_a_pointwise_one(layer: nn.Module) -> None:
         results.append([output, given.grad, *(weight.grad for weight in module.parameters())])
     for wanted, found in zip(*results, strict=True):
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_a_quickened_network_gives_the_same_gradients() -> None:
+    torch.manual_seed(0)
+    wanted = unet.build(unet.UNetConfig(depth=2, height=16, width=32))
+    wanted.to(memory_format=torch.channels_last)
+    quick = quickened(copy.deepcopy(wanted), torch.device("cpu"), bf16=False)
+    images = torch.rand(2, 3, 16, 32)
+    for network in (wanted, quick):
+        network(images).square().mean().backward()
+    for one, other in zip(wanted.parameters(), quick.parameters(), strict=True):
+        torch.testing.assert_close(other.grad, one.grad, rtol=1e-3, atol=1e-5)
+    for name, value in wanted.state_dict().items():
+        torch.testing.assert_close(quick.state_dict()[name], value)
 
 
 def test_elsewhere_than_on_cpus_nothing_changes() -> None:

@@ -1,0 +1,108 @@
+"""Which width and input size: networks that are trained for equally long, on photographs.
+
+for base, size in candidates():
+    row = run(base, size, settings, minutes=20, pictures=pictures, workers=1)
+
+A large network sees fewer frames in the same time. How many steps fit is measured first, in a
+short training; the schedule of the learning rate ends with them.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from time import perf_counter
+from typing import Any
+
+import msgspec
+import torch
+
+from benchmarks.transfer import Photograph, learn, scores
+from benchmarks.transfer_table import mean
+from edge_seg.classes import LANE
+from edge_seg.figures import figure
+from edge_seg.models.count import count
+from edge_seg.models.model import from_network
+from edge_seg.preprocess import InputSpec
+from edge_seg.training.loop import WINDOW
+from edge_seg.training.settings import Settings
+
+BASES = (16, 32)
+SIZES = ((192, 384), (256, 512), (320, 640))
+TIMED = 5
+
+
+def candidates() -> Iterator[tuple[int, tuple[int, int]]]:
+    """Yield (base width, (height, width))."""
+    return itertools.product(BASES, SIZES)
+
+
+def name_of(base: int, size: tuple[int, int]) -> str:
+    """Return the name in the table: "base 16, 256x512"."""
+    return f"base {base}, {size[0]}x{size[1]}"
+
+
+def run(
+    base: int,
+    size: tuple[int, int],
+    settings: Settings,
+    minutes: float,
+    pictures: list[Photograph],
+    workers: int,
+) -> dict[str, Any]:
+    """Train one candidate for ``minutes`` and measure it."""
+    height, width = size
+    settings = msgspec.structs.replace(
+        settings,
+        options={**settings.options, "base": base},
+        height=height,
+        width=width,
+        crop_height=height,
+        crop_width=width,
+    )
+    seconds = _seconds_a_step(settings, workers)
+    settings = msgspec.structs.replace(settings, steps=max(20, int(60 * minutes / seconds)))
+    begin = perf_counter()
+    state = learn(settings, (), workers)
+    spent = perf_counter() - begin
+    spec = InputSpec(height, width)
+    model = from_network("candidate", state.average, spec, LANE, "trained for a comparison")
+    return {
+        "name": name_of(base, size),
+        "seed": settings.seed,
+        "steps": settings.steps,
+        "train_s": round(spent, 1),
+        "gmac": count(model).gmac,
+        "forward_ms": _forward_ms(state.average, spec),
+        "loss": state.history[-1].loss,
+        "scores": scores(state, pictures),
+    }
+
+
+def _seconds_a_step(settings: Settings, workers: int) -> float:
+    """Time the second window of a short training: in the first, workers start."""
+    state = learn(msgspec.structs.replace(settings, steps=2 * WINDOW), (), workers)
+    first, second = (record.seconds for record in state.history)
+    return (second - first) / WINDOW
+
+
+def _forward_ms(network: torch.nn.Module, spec: InputSpec) -> float:
+    """Return the fastest of a few float32 forward passes of one frame."""
+    image = torch.rand(1, 3, spec.height, spec.width).contiguous(memory_format=torch.channels_last)
+    times = []
+    with torch.inference_mode():
+        for _ in range(TIMED):
+            begin = perf_counter()
+            network(image)
+            times.append(1e3 * (perf_counter() - begin))
+    return round(min(times), 1)
+
+
+HEADS = ["", "GMAC", "forward, ms", "steps", "road IoU", "marking IoU", "marking F1"]
+
+
+def row(record: dict[str, Any]) -> list[str]:
+    """Return a line of the table: size, speed, and the photographs' measures."""
+    real = (mean([record], m) for m in ("road_iou", "lane_marking_iou", "lane_marking_f1"))
+    speed = (figure(record["gmac"], 2), figure(record["forward_ms"], 1), str(record["steps"]))
+    return [record["name"], *speed, *(figure(value, 1) for value in real)]
