@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -333,6 +334,35 @@ def test_a_timing_cache_goes_round(rtx: Api) -> None:
 def test_a_corrupt_timing_cache_is_begun_anew(rtx: Api, cache: bytes) -> None:
     built = build(rtx, graph(), SM86, timing_cache=cache)
     assert built.timing_cache and built.timing_cache != cache
+
+
+def test_an_old_builder_in_a_cycle_does_not_end_during_a_new_one_s_build(rtx: Api) -> None:
+    """The end of a builder in a callback of another's waits for ever on the library's lock."""
+    script = """
+import gc
+from test_engines_tensorrt_build import SM86, build, graph, load_api
+from edge_seg.engines.tensorrt import api as adapter
+
+def message(*words):
+    if gc.isenabled():  # as the collector may run at any allocation
+        gc.collect()
+    return Message(*words)
+
+Message, adapter.Message = adapter.Message, message
+gc.set_threshold(0)  # the collector runs where this script says so, and nowhere else
+rtx = load_api("tensorrt_rtx_bindings")
+logger = adapter.make_logger(rtx, False)
+cycle = {"logger": logger, "builder": adapter.make_builder(rtx, logger)}
+cycle["itself"] = cycle
+del cycle, logger
+assert build(rtx, graph(), SM86).plan
+assert gc.isenabled()
+"""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=90, env=environment
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_progress_is_shown_in_percents(rtx: Api) -> None:

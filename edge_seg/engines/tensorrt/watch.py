@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import queue
 import signal
 import threading
@@ -36,7 +37,8 @@ def watched(api: Api, track: Track, attempt: Callable[..., Result], *arguments: 
         watch.end()
 
     thread = threading.Thread(target=build_here, name="tensorrt-build", daemon=True)
-    with contextlib.nullcontext() if api.reports_progress else _ctrl_c_kills():
+    by_hand = contextlib.nullcontext() if api.reports_progress else _ctrl_c_kills()
+    with by_hand, _no_garbage():
         thread.start()
         try:
             for _ in track(watch.percents(), "building the engine", 100):
@@ -110,6 +112,24 @@ class Watch:
                 self.step_complete(name, phases.get(name, whole).steps - 1)
 
         return Monitor()
+
+
+@contextlib.contextmanager
+def _no_garbage() -> Iterator[None]:
+    """Collect garbage now, and none meanwhile.
+
+    A builder in a cycle (with the traceback of its failure, say) would be destroyed wherever the
+    collector happens to run. In TensorRT's callbacks that is for ever: both the new builder, which
+    calls back, and the end of an old one hold the library's lock.
+    """
+    gc.collect()
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 @contextlib.contextmanager
