@@ -39,8 +39,12 @@ def be_kind_to_memory_and_cores() -> None:
 
 
 def spare_cores() -> int:
-    """Return how many processes may render beside one that trains: the cores less one, 1..16."""
-    return min(16, max(1, len(os.sched_getaffinity(0)) - 1))
+    """Return how many processes may render beside each that trains: the cores that are left, 1..16.
+
+    A launcher of several processes says in LOCAL_WORLD_SIZE how many share this machine.
+    """
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return min(16, max(1, len(os.sched_getaffinity(0)) // processes - 1))
 
 
 def parse_weights(text: str) -> tuple[float, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from edge_seg.training.command import (
     parse_scales,
     parse_weights,
     prepare,
+    spare_cores,
 )
 from edge_seg.training.curve import plot
 from edge_seg.training.progress import describe
@@ -54,6 +56,14 @@ def test_wrong_places_are_one_line(
     place = tmp_path / start if start else None
     with pytest.raises(EdgeSegError, match=says):
         prepare(Settings(), tmp_path / output, place, 0)
+
+
+def test_renderers_get_the_cores_that_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = {(1, 1): 1, (2, 1): 1, (8, 1): 7, (64, 1): 16, (16, 4): 3, (2, 4): 1}
+    for (cores, processes), workers in wanted.items():
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, cores=cores: set(range(cores)))
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
+        assert spare_cores() == workers
 
 
 def test_progress_line_and_curve(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import gc
 import queue
 import signal
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -33,6 +34,8 @@ def watched(api: Api, track: Track, attempt: Callable[..., Result], *arguments: 
         try:
             ends.append(attempt(api, watch, *arguments))
         except BaseException as error:
+            # What failed ends here, in order, and not with the traceback, whenever that goes.
+            traceback.clear_frames(error.__traceback__)
             ends.append(error)
         watch.end()
 
@@ -116,13 +119,12 @@ class Watch:
 
 @contextlib.contextmanager
 def _no_garbage() -> Iterator[None]:
-    """Collect garbage now, and none meanwhile.
+    """Let no garbage be collected meanwhile.
 
-    A builder in a cycle (with the traceback of its failure, say) would be destroyed wherever the
-    collector happens to run. In TensorRT's callbacks that is for ever: both the new builder, which
-    calls back, and the end of an old one hold the library's lock.
+    A builder in a cycle would be destroyed wherever the collector happens to run. In TensorRT's
+    callbacks that is for ever: both the new builder, which calls back, and the end of an old one
+    hold the library's lock.
     """
-    gc.collect()
     enabled = gc.isenabled()
     gc.disable()
     try:
