@@ -22,7 +22,7 @@ from carla_bridge.world.surfaces import sample_surfaces, soil
 
 Vector = npt.NDArray[np.float64]
 
-NIGHT, RAIN, FOG = 0.1, 0.13, 0.08
+NIGHT, RAIN, FOG = 0.1, 0.1, 0.06
 """Share of frames by night, in rain, in fog, at strength 1."""
 
 
@@ -98,7 +98,7 @@ def _lamp_tint(dice: Dice) -> tuple[float, float]:
 
 def _sample_light(dice: Dice, night: bool, raining: bool) -> _Light:
     sky_rng, sun_rng = dice.stream("sky"), dice.stream("sun")
-    sky = str(sky_rng.choice(["sun", "veiled", "overcast", "dusk"], p=[0.42, 0.2, 0.28, 0.1]))
+    sky = str(sky_rng.choice(["sun", "veiled", "overcast", "dusk"], p=[0.5, 0.2, 0.2, 0.1]))
     if sky_rng.random() >= dice.strength("sky"):
         sky = "sun"
     if raining and sky != "dusk":
