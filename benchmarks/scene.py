@@ -10,14 +10,14 @@ from time import perf_counter
 import cv2
 import numpy as np
 
-from carla_bridge.world.display import open_display
 from carla_bridge.world.frame_sets import write_frame_set
-from carla_bridge.world.look import sample_look
-from carla_bridge.world.opendrive import random_road
+from carla_bridge.world.maps.roads import read_roads
+from carla_bridge.world.random_roads.road import random_road
 from carla_bridge.world.randomization import Dice, parse_terms
 from carla_bridge.world.render import SIGHT, Renderer
-from carla_bridge.world.roads import read_roads
-from carla_bridge.world.scene import open_scene
+from carla_bridge.world.scene.display import open_display
+from carla_bridge.world.scene.look import sample_look
+from carla_bridge.world.scene.scene import open_scene
 from edge_seg.files import write_bytes
 
 SIZE = (800, 600)

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from carla_bridge.world.cameras import check_size
-from carla_bridge.world.display import open_display
+from carla_bridge.world.maps.roads import read_roads
 from carla_bridge.world.randomization import DomainRandomization
 from carla_bridge.world.render import FRAMES_PER_SCENE
-from carla_bridge.world.roads import read_roads
-from carla_bridge.world.stream_feed import SceneFeed
-from carla_bridge.world.stream_order import Order
-from carla_bridge.world.stream_worker import Job
+from carla_bridge.world.scene.cameras import check_size
+from carla_bridge.world.scene.display import open_display
+from carla_bridge.world.stream.feed import SceneFeed
+from carla_bridge.world.stream.order import Order
+from carla_bridge.world.stream.worker import Job
 from edge_seg.errors import EdgeSegError
 
 if TYPE_CHECKING:

@@ -19,13 +19,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from carla_bridge.world.camera import CameraModel, sample_camera
-from carla_bridge.world.cameras import check_size
-from carla_bridge.world.lens import expose
-from carla_bridge.world.look import sample_look
-from carla_bridge.world.opendrive import random_road
+from carla_bridge.world.camera.lens import expose
+from carla_bridge.world.camera.mounts import CameraModel, sample_camera
+from carla_bridge.world.maps.roads import Lane, read_roads
+from carla_bridge.world.random_roads.road import random_road
 from carla_bridge.world.randomization import Dice, DomainRandomization
-from carla_bridge.world.roads import Lane, read_roads
+from carla_bridge.world.scene.cameras import check_size
+from carla_bridge.world.scene.look import sample_look
 from carla_bridge.world.tags import CLASS_OF_TAG, CLASSES
 from edge_seg.errors import EdgeSegError
 from edge_seg.preprocess import Frame, Mask
@@ -79,7 +79,7 @@ class Renderer:
         self.terms.check()
         self._seed, self._sizes, self._count = seed, tuple(sizes), frames_per_scene
         self._towns = [read_roads(text, f"map {i + 1}") for i, text in enumerate(maps)]
-        from carla_bridge.world.scene import open_scene  # opens Panda3D, says what is missing
+        from carla_bridge.world.scene.scene import open_scene  # opens Panda3D, says what is missing
 
         self._scene = open_scene()
         try:

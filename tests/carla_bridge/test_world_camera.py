@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from carla_bridge.world.camera import Bonnet, CameraModel, Glass, Pose, Tone, sample_camera
-from carla_bridge.world.optics import Optics
+from carla_bridge.world.camera.mounts import Bonnet, CameraModel, Glass, Pose, Tone, sample_camera
+from carla_bridge.world.camera.optics import Optics
 from carla_bridge.world.randomization import MOST, TERMS, Dice, DomainRandomization
 from edge_seg.errors import EdgeSegError
 

@@ -13,11 +13,11 @@ import pytest
 
 pytest.importorskip("panda3d", reason="needs the extra carla")
 
-from carla_bridge.world.display import open_display
-from carla_bridge.world.look import Look, sample_look
 from carla_bridge.world.meshes import Mesh, boxes, make, strip
 from carla_bridge.world.randomization import TERMS, Dice, DomainRandomization
-from carla_bridge.world.scene import Scene
+from carla_bridge.world.scene.display import open_display
+from carla_bridge.world.scene.look import Look, sample_look
+from carla_bridge.world.scene.scene import Scene
 from carla_bridge.world.tags import Tag
 from edge_seg.errors import EdgeSegError
 

@@ -13,10 +13,10 @@ import pytest
 pytest.importorskip("carla", reason="needs the extra carla")
 pytest.importorskip("panda3d", reason="needs the extra carla")
 
-from carla_bridge.world.display import open_display
-from carla_bridge.world.opendrive import random_road
+from carla_bridge.world.random_roads.road import random_road
 from carla_bridge.world.randomization import Dice, DomainRandomization
 from carla_bridge.world.render import render_frames
+from carla_bridge.world.scene.display import open_display
 from edge_seg.frames import FrameSet
 
 

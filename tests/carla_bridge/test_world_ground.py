@@ -11,17 +11,26 @@ import pytest
 
 pytest.importorskip("panda3d", reason="needs the extra carla")
 
-from carla_bridge.world.ground import CELL, NEAR, REACH, SHARED, TRACKED, UNTRACKED, Land, edges
-from carla_bridge.world.kerbs import DROPPED, KERB, PAVEMENT, Kerbs, dropped
-from carla_bridge.world.lanes import Lane, Roads
+from carla_bridge.world.land.ground import (
+    CELL,
+    NEAR,
+    REACH,
+    SHARED,
+    TRACKED,
+    UNTRACKED,
+    Land,
+    edges,
+)
+from carla_bridge.world.land.kerbs import DROPPED, KERB, PAVEMENT, Kerbs, dropped
+from carla_bridge.world.land.ribbons import Samples
+from carla_bridge.world.land.road_grid import RoadGrid
+from carla_bridge.world.land.verges import HIGH, free_edges
+from carla_bridge.world.maps.lanes import Lane, Roads
+from carla_bridge.world.maps.roads import read_roads
 from carla_bridge.world.meshes import Mesh
-from carla_bridge.world.opendrive import random_road
+from carla_bridge.world.random_roads.road import random_road
 from carla_bridge.world.randomization import Dice, DomainRandomization
-from carla_bridge.world.ribbons import Samples
-from carla_bridge.world.road_grid import RoadGrid
-from carla_bridge.world.roads import read_roads
 from carla_bridge.world.tags import Tag
-from carla_bridge.world.verges import HIGH, free_edges
 
 Array = npt.NDArray[np.float64]
 

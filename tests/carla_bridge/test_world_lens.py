@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from carla_bridge.world import glass
-from carla_bridge.world.camera import Bonnet, CameraModel, Glass, Pose, Tone, sample_camera
-from carla_bridge.world.lens import expose
+from carla_bridge.world.camera import glass
+from carla_bridge.world.camera.lens import expose
+from carla_bridge.world.camera.mounts import Bonnet, CameraModel, Glass, Pose, Tone, sample_camera
+from carla_bridge.world.camera.tone import destabilised, respond, stabilised
 from carla_bridge.world.randomization import MOST, TERMS, Dice, DomainRandomization
-from carla_bridge.world.tone import destabilised, respond, stabilised
 from edge_seg.errors import EdgeSegError
 from edge_seg.preprocess import Frame
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from carla_bridge.world.look import sample_look
 from carla_bridge.world.randomization import TERMS, Dice, DomainRandomization, parse_terms
+from carla_bridge.world.scene.look import sample_look
 
 NEUTRAL = DomainRandomization(**dict.fromkeys(TERMS, 0.0))
 SURFACES = ("asphalt", "grain", "verge", "vergeOther", "pavement", "slab", "shoulder")

@@ -10,10 +10,10 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from carla_bridge.world.alignment import biarc, plan, profile
-from carla_bridge.world.opendrive import random_road
+from carla_bridge.world.maps.roads import Roads, read_roads
+from carla_bridge.world.random_roads.alignment import biarc, plan, profile
+from carla_bridge.world.random_roads.road import random_road
 from carla_bridge.world.randomization import Dice, DomainRandomization
-from carla_bridge.world.roads import Roads, read_roads
 
 KINDS = {"street", "avenue", "residential", "rural", "dual", "motorway"}
 

@@ -7,13 +7,13 @@ import pytest
 
 pytest.importorskip("panda3d", reason="needs the extra carla")
 
-from carla_bridge.world import paint
+from carla_bridge.world.maps.roads import Lane, Line, Roads
 from carla_bridge.world.meshes import Mesh, merge
-from carla_bridge.world.paint_lines import DASHES, DOT, dashes
-from carla_bridge.world.paint_tracks import Tracks
-from carla_bridge.world.paint_wear import Wear
+from carla_bridge.world.paint import paint
+from carla_bridge.world.paint.lines import DASHES, DOT, dashes
+from carla_bridge.world.paint.tracks import Tracks
+from carla_bridge.world.paint.wear import Wear
 from carla_bridge.world.randomization import Dice, DomainRandomization
-from carla_bridge.world.roads import Lane, Line, Roads
 from carla_bridge.world.tags import Tag
 
 X = np.arange(0.0, 101.0)

@@ -15,15 +15,15 @@ import pytest
 pytest.importorskip("carla", reason="needs the extra carla")
 pytest.importorskip("panda3d", reason="needs the extra carla")
 
-from carla_bridge.world.camera import CameraModel, Pose
-from carla_bridge.world.display import open_display
-from carla_bridge.world.look import sample_look
-from carla_bridge.world.opendrive import random_road
-from carla_bridge.world.paint import HEIGHT
+from carla_bridge.world.camera.mounts import CameraModel, Pose
+from carla_bridge.world.maps.roads import Line, Roads, read_roads
+from carla_bridge.world.paint.paint import HEIGHT
+from carla_bridge.world.random_roads.road import random_road
 from carla_bridge.world.randomization import TERMS, Dice, DomainRandomization
 from carla_bridge.world.render import Renderer, render_frames, stand
-from carla_bridge.world.roads import Line, Roads, read_roads
-from carla_bridge.world.scene import open_scene
+from carla_bridge.world.scene.display import open_display
+from carla_bridge.world.scene.look import sample_look
+from carla_bridge.world.scene.scene import open_scene
 from carla_bridge.world.tags import CLASS_OF_TAG
 from edge_seg.errors import EdgeSegError
 from edge_seg.preprocess import Mask

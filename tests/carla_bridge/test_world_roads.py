@@ -9,10 +9,11 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 
-from carla_bridge.world import lane_sections, opendrive_check, roads
-from carla_bridge.world.opendrive import random_road
+from carla_bridge.world.maps import check as opendrive_check
+from carla_bridge.world.maps import lane_sections, roads
+from carla_bridge.world.maps.roads import Lane, Roads, read_roads
+from carla_bridge.world.random_roads.road import random_road
 from carla_bridge.world.randomization import Dice, DomainRandomization
-from carla_bridge.world.roads import Lane, Roads, read_roads
 from edge_seg.errors import EdgeSegError
 
 STRAIGHT = """<?xml version="1.0"?>

@@ -9,10 +9,10 @@ import pytest
 pytest.importorskip("carla", reason="needs the extra carla")
 pytest.importorskip("panda3d", reason="needs the extra carla")
 
-from carla_bridge.world import shadow_map
-from carla_bridge.world.display import Display, make_buffer, open_display
 from carla_bridge.world.render import render_frames
-from carla_bridge.world.scene import open_scene
+from carla_bridge.world.scene import shadow_map
+from carla_bridge.world.scene.display import Display, make_buffer, open_display
+from carla_bridge.world.scene.scene import open_scene
 from edge_seg.errors import EdgeSegError
 
 

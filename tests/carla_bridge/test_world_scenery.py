@@ -12,24 +12,24 @@ import pytest
 
 pytest.importorskip("panda3d", reason="needs the extra carla")
 
-from carla_bridge.world.bodies import CARS
-from carla_bridge.world.copies import LAST_ID, TERMS, Batch, Ids, place_copies
-from carla_bridge.world.cycles import bicycle, motorcycle
-from carla_bridge.world.figures import figure
-from carla_bridge.world.furniture_shapes import BUILDERS, LAMPS, thing, traffic_light
-from carla_bridge.world.ground import Land
-from carla_bridge.world.landmarks import LANDMARKS
-from carla_bridge.world.lorries import BUSES, LORRIES
+from carla_bridge.world.land.ground import Land
+from carla_bridge.world.maps.roads import Roads, read_roads
 from carla_bridge.world.meshes import LAMP, LIGHT, SIGN, VERTEX, Array, Mesh, boxes
-from carla_bridge.world.opendrive import random_road
-from carla_bridge.world.people import STYLES
+from carla_bridge.world.random_roads.road import random_road
 from carla_bridge.world.randomization import Dice, DomainRandomization
-from carla_bridge.world.roads import Roads, read_roads
-from carla_bridge.world.scenery import Scenery, furnish
-from carla_bridge.world.shapes import sweep, tube
-from carla_bridge.world.sign_shapes import SIGNS, board, gantry, sign
 from carla_bridge.world.tags import Tag
-from carla_bridge.world.tree_shapes import shapes
+from carla_bridge.world.things.buildings.landmarks import LANDMARKS
+from carla_bridge.world.things.copies import LAST_ID, TERMS, Batch, Ids, place_copies
+from carla_bridge.world.things.figures import figure
+from carla_bridge.world.things.plants.shapes import shapes
+from carla_bridge.world.things.scenery import Scenery, furnish
+from carla_bridge.world.things.shapes import sweep, tube
+from carla_bridge.world.things.street.furniture_shapes import BUILDERS, LAMPS, thing, traffic_light
+from carla_bridge.world.things.street.people import STYLES
+from carla_bridge.world.things.street.sign_shapes import SIGNS, board, gantry, sign
+from carla_bridge.world.things.vehicles.bodies import CARS
+from carla_bridge.world.things.vehicles.cycles import bicycle, motorcycle
+from carla_bridge.world.things.vehicles.lorries import BUSES, LORRIES
 
 CROSSROADS = """<?xml version="1.0"?>
 <OpenDRIVE><header revMajor="1" revMinor="4" name="street"/>{roads}</OpenDRIVE>"""

@@ -7,20 +7,21 @@ import pytest
 
 pytest.importorskip("panda3d", reason="needs the extra carla")
 
-from carla_bridge.world import paint, symbols
+from carla_bridge.world.maps.roads import Lane, Line, Roads
 from carla_bridge.world.meshes import Mesh
-from carla_bridge.world.paint_canvas import Canvas, Shape, filled, stroke
-from carla_bridge.world.paint_lines import Style
-from carla_bridge.world.paint_tracks import Tracks
-from carla_bridge.world.paint_wear import Wear
+from carla_bridge.world.paint import paint
+from carla_bridge.world.paint.canvas import Canvas, Shape, filled, stroke
+from carla_bridge.world.paint.lines import Style
+from carla_bridge.world.paint.symbols import symbols
+from carla_bridge.world.paint.symbols.areas import box_junction, bus_lane, hatched, parking_bays
+from carla_bridge.world.paint.symbols.crossings import bars, crossing, give_way, stop_line
+from carla_bridge.world.paint.symbols.letters import GLYPHS, text
+from carla_bridge.world.paint.symbols.places import Places
+from carla_bridge.world.paint.symbols.plan import Plan
+from carla_bridge.world.paint.symbols.shapes import DIRECTIONS, diamond, lane_arrow, ring, teeth
+from carla_bridge.world.paint.tracks import Tracks
+from carla_bridge.world.paint.wear import Wear
 from carla_bridge.world.randomization import Dice, DomainRandomization
-from carla_bridge.world.roads import Lane, Line, Roads
-from carla_bridge.world.symbols_areas import box_junction, bus_lane, hatched, parking_bays
-from carla_bridge.world.symbols_crossings import bars, crossing, give_way, stop_line
-from carla_bridge.world.symbols_letters import GLYPHS, text
-from carla_bridge.world.symbols_places import Places
-from carla_bridge.world.symbols_plan import Plan
-from carla_bridge.world.symbols_shapes import DIRECTIONS, diamond, lane_arrow, ring, teeth
 from carla_bridge.world.tags import Tag
 
 WIDE = 3.25

@@ -11,8 +11,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from carla_bridge.world.lanes import Roads
-from carla_bridge.world.roads import read_roads
+from carla_bridge.world.maps.lanes import Roads
+from carla_bridge.world.maps.roads import read_roads
 
 TOWNS = ("Town01", "Town02", "Town03", "Town04", "Town06")
 DATA = os.environ.get("EDGE_SEG_ROAD_DATA")

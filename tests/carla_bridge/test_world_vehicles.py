@@ -9,15 +9,15 @@ import pytest
 
 pytest.importorskip("panda3d", reason="needs the extra carla")
 
-from carla_bridge.world.copies import Ids
-from carla_bridge.world.ground import Land
+from carla_bridge.world.land.ground import Land
+from carla_bridge.world.maps.roads import Roads, read_roads
 from carla_bridge.world.meshes import Array
-from carla_bridge.world.opendrive import random_road
+from carla_bridge.world.random_roads.road import random_road
 from carla_bridge.world.randomization import Dice, DomainRandomization
-from carla_bridge.world.roads import Roads, read_roads
-from carla_bridge.world.roadside import Site
 from carla_bridge.world.tags import Tag
-from carla_bridge.world.vehicles import CLEAR, Moving, parked, traffic
+from carla_bridge.world.things.copies import Ids
+from carla_bridge.world.things.roadside import Site
+from carla_bridge.world.things.vehicles.vehicles import CLEAR, Moving, parked, traffic
 
 SEEDS = range(3, 11)
 

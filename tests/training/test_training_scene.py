@@ -156,7 +156,7 @@ def test_the_real_renderer_streams_the_frames_that_it_draws() -> None:
             Renderer(7, source.job.terms, sizes=source.job.sizes, frames_per_scene=2)
         ) as renderer,
     ):
-        from carla_bridge.world.stream_order import Order
+        from carla_bridge.world.stream.order import Order
 
         order = Order(seed=7, batch=2, frames_per_scene=2)
         for position in range(2):

@@ -16,10 +16,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from carla_bridge.world import stream_worker
-from carla_bridge.world.stream_feed import AHEAD, SceneFeed
-from carla_bridge.world.stream_order import SCENES, Order
-from carla_bridge.world.stream_worker import Job
+from carla_bridge.world.stream import worker as stream_worker
+from carla_bridge.world.stream.feed import AHEAD, SceneFeed
+from carla_bridge.world.stream.order import SCENES, Order
+from carla_bridge.world.stream.worker import Job
 from edge_seg.errors import EdgeSegError
 
 HERE = Path(__file__).parent
@@ -201,7 +201,7 @@ def test_an_exception_in_the_parent_leaves_no_worker(parent) -> None:
 @pytest.mark.parametrize("waiting", [True, False])
 def test_a_worker_notices_a_closed_pipe(waiting: bool) -> None:
     """Without Linux's help: the worker's parent lives, and only the pipes close."""
-    command = [sys.executable, "-m", "carla_bridge.world.stream_worker", str(os.getpid())]
+    command = [sys.executable, "-m", "carla_bridge.world.stream.worker", str(os.getpid())]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
     large = msgspec.structs.replace(JOB, sizes=((640, 480),))
     child.stdin.write(msgspec.json.encode(large) + b"\n5\n")

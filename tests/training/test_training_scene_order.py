@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from carla_bridge.world.stream_order import SCENES, Order
+from carla_bridge.world.stream.order import SCENES, Order
 
 
 @pytest.mark.parametrize("reuse", [1, 3])

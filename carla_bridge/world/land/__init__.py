@@ -1,0 +1,1 @@
+"""The ground: asphalt, kerbs, pavements, verges, and hills to the horizon, as meshes."""

@@ -1,0 +1,1 @@
+"""Scenes as a source of training frames, rendered ahead by other processes."""

@@ -1,0 +1,1 @@
+"""Buildings along the streets: plots, walls, roofs, fronts, and landmarks."""

@@ -1,0 +1,1 @@
+"""Trees, bushes, woods and grass."""

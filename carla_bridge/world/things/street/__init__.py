@@ -1,0 +1,1 @@
+"""What stands in streets: lamps, signs, lights, barriers, people."""

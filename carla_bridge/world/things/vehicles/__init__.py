@@ -1,0 +1,1 @@
+"""Vehicles, driving and parked: cars, lorries, buses, cycles."""
