@@ -20,6 +20,7 @@ from rich.table import Table
 
 from benchmarks.entrant import Entrant
 from benchmarks.peers import PEERS
+from edge_seg.cache import Cache
 from edge_seg.figures import figure
 from edge_seg.files import write_bytes
 from edge_seg.machine import this_machine
@@ -236,6 +237,22 @@ def compare_networks(
                 console.print(name)
                 results.add(networks.run(base, size, settings, minutes, pictures, workers))
     _show(f"{minutes:g} minutes each", networks.HEADS, map(networks.row, results.runs))
+
+
+@app.command()
+def calibration(
+    folder: Annotated[Path, typer.Argument(help="Where frames are rendered, or are from before.")],
+    out: Annotated[Path, typer.Option("-o", "--output")] = RESULTS / "calibration.json",
+) -> None:
+    """Measure each engine's drop by the number and kind of calibration frames."""
+    from benchmarks.calibration import study
+
+    runs = []
+    for name in names():
+        for row in study(name, folder, Cache()):
+            console.print(f"{name} {row['kind']} {row['frames']} {row['draw']} {row['engine']}")
+            runs.append(row)
+    _keep(out, {"runs": runs})
 
 
 @app.command()
