@@ -56,13 +56,15 @@ def write_frame_set(
     maps: Sequence[Path] = (),
     terms: DomainRandomization | None = None,
     quality: int = 92,
+    frames_per_scene: int = FRAMES_PER_SCENE,
     workers: int = 0,
     progress: Progress | None = None,
 ) -> None:
     """Render a new frame set: JPEG frames of ``quality`` 1..100, PNG masks.
 
-    ``name`` is the folder's without one; ``maps`` are OpenDRIVE files; ``workers`` processes
-    render (0: one a core); ``progress`` is told (done, total). Raises `EdgeSegError` as
+    ``name`` is the folder's without one; ``maps`` are OpenDRIVE files; ``frames_per_scene`` frames
+    share a piece of road, in other light; ``workers`` processes render (0: one a core);
+    ``progress`` is told (done, total). Raises `EdgeSegError` as
     `render.Renderer` does, and where ``folder`` exists.
     """
     from edge_seg.frames import FrameSetWriter
@@ -70,9 +72,11 @@ def write_frame_set(
     if count < 0 or seed < 0:
         raise EdgeSegError(f"count {count} and seed {seed} must not be negative")
     check_size(width, height)
-    job = Job(seed, terms or DomainRandomization(), _read(maps), ((width, height),))
+    terms = terms or DomainRandomization()
+    job = Job(seed, terms, _read(maps), ((width, height),), frames_per_scene)
     origin = ", ".join(path.name for path in maps) or "random roads"
-    source = f"rendered by carla_bridge.world: {origin}, seed {seed}, {open_display()}"
+    origin = ", ".join([origin, f"seed {seed}", f"{frames_per_scene} a scene", *terms.changed()])
+    source = f"rendered by carla_bridge.world: {origin}, {open_display()}"
     name = name or folder.name
     with (
         FrameSetWriter(folder, name=name, licence="Apache-2.0", source=source) as writer,
@@ -86,9 +90,9 @@ def write_frame_set(
 
 
 def _feed(job: Job, count: int, workers: int) -> SceneFeed:
-    scenes = -(-count // FRAMES_PER_SCENE)
+    scenes = -(-count // job.frames_per_scene)
     most = max(1, min(workers or os.cpu_count() or 1, scenes))
-    order = InOrder(job.seed, 1, FRAMES_PER_SCENE)
+    order = InOrder(job.seed, 1, job.frames_per_scene)
     return SceneFeed(order, job, most, range(count), range(1))
 
 

@@ -90,6 +90,11 @@ class DomainRandomization(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
             if not (math.isfinite(value) and 0.0 <= value <= MOST):
                 raise EdgeSegError(f"the strength of '{name}' is in 0..{MOST:g}, not {value}")
 
+    def changed(self) -> list[str]:
+        """Return the terms that are not at their default, as `parse_terms` reads them."""
+        values = ((name, getattr(self, name)) for name in TERMS)
+        return [f"{name}={value:g}" for name, value in values if value != 1.0]
+
 
 MOST = 100.0
 """The largest strength: enough to make anything with a probability of 1 % certain."""

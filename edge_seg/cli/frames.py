@@ -127,6 +127,9 @@ def render(
         typer.Option(help="Strength of a scene term: night=0 never, rain=2 twice as often."),
     ] = None,
     quality: Annotated[int, typer.Option(min=1, max=100, help="JPEG quality.")] = 92,
+    frames_per_scene: Annotated[
+        int, typer.Option(min=1, max=64, help="Frames of each road, in other light; 1 is slowest.")
+    ] = 4,
     workers: Annotated[int, typer.Option(min=0, help="Processes that render; 0: one a core.")] = 0,
     name: NameOption = None,
     json: JsonOption = False,
@@ -153,6 +156,7 @@ def render(
             maps=map or [],
             terms=parse_terms(term or []),
             quality=quality,
+            frames_per_scene=frames_per_scene,
             workers=workers,
             progress=step,
         )

@@ -6,16 +6,18 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("carla", reason="needs the extra carla")
 pytest.importorskip("panda3d", reason="needs the extra carla")
 
 from carla_bridge.world.random_roads.road import random_road
-from carla_bridge.world.randomization import Dice, DomainRandomization
-from carla_bridge.world.render import render_frames
+from carla_bridge.world.randomization import Dice, DomainRandomization, parse_terms
+from carla_bridge.world.render import Renderer, render_frames
 from carla_bridge.world.scene.display import open_display
 from edge_seg.frames import FrameSet
 
@@ -53,7 +55,7 @@ def test_the_set_says_who_drew_it(tmp_path: Path) -> None:
     made = FrameSet.open(tmp_path / "made")
     assert made.name == "mine"
     assert made.source == (
-        f"rendered by carla_bridge.world: random roads, seed 6, {open_display()}"
+        f"rendered by carla_bridge.world: random roads, seed 6, 4 a scene, {open_display()}"
     )
 
 
@@ -63,8 +65,20 @@ def test_roads_come_from_a_map(tmp_path: Path) -> None:
     done = render(tmp_path / "made", "--map", town, "--quality=50")
     assert done.returncode == 0, done.stderr
     assert FrameSet.open(tmp_path / "made").source.startswith(
-        "rendered by carla_bridge.world: town.xodr, seed 6, "
+        "rendered by carla_bridge.world: town.xodr, seed 6, 4 a scene, "
     )
+
+
+def test_a_scene_may_give_one_frame_and_the_source_says_what_was_asked_for(tmp_path: Path) -> None:
+    done = render(tmp_path / "made", "--frames-per-scene=1", "--term=night=0", "--term=rain=2")
+    assert done.returncode == 0, done.stderr
+    frames = FrameSet.open(tmp_path / "made")
+    assert "seed 6, 1 a scene, night=0, rain=2, p3" in frames.source
+    terms = parse_terms(["night=0", "rain=2"])
+    with closing(Renderer(6, terms, sizes=((96, 64),), frames_per_scene=1)) as renderer:
+        for index in range(len(frames)):
+            (shot,) = renderer.scene(index)
+            np.testing.assert_array_equal(frames.mask(index), shot.mask)
 
 
 @pytest.mark.parametrize(

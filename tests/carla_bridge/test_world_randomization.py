@@ -60,6 +60,8 @@ def test_terms_are_parsed_and_a_bare_name_means_always() -> None:
     assert (terms.night, terms.rain, terms.fog, terms.sun) == (0.0, 2.5, 100.0, 1.0)
     assert Dice(terms, 9).happens("fog", 0.01)
     assert parse_terms(["sun=0"], base=terms).rain == 2.5
+    assert terms.changed() == ["night=0", "rain=2.5", "fog=100"]
+    assert parse_terms(terms.changed()) == terms
 
 
 @pytest.mark.parametrize(
