@@ -243,9 +243,11 @@ def compare_networks(
 def calibration(
     folder: Annotated[Path, typer.Argument(help="Where frames are rendered, or are from before.")],
     out: Annotated[Path, typer.Option("-o", "--output")] = RESULTS / "calibration.json",
+    picture: Annotated[Path, typer.Option()] = Path("docs/images/calibration.png"),
 ) -> None:
     """Measure each engine's drop by the number and kind of calibration frames."""
     from benchmarks.calibration import study
+    from benchmarks.calibration_table import plot
 
     runs = []
     for name in names():
@@ -253,6 +255,7 @@ def calibration(
             console.print(f"{name} {row['kind']} {row['frames']} {row['draw']} {row['engine']}")
             runs.append(row)
     _keep(out, {"runs": runs})
+    plot({"runs": runs}, picture)
 
 
 @app.command()

@@ -123,12 +123,12 @@ def _drops(
     source: Source, name: str, tests: dict[str, FrameSet], cache: Cache
 ) -> dict[str, dict[str, float | None]]:
     """Return for each test set the drop of the mean IoU and of each class."""
-    engine = engines.find(name)
+    engine, peer = engines.find(name), engines.find(OFTEN)
     way: Options = {} if engine.stand_in else engine.variants["int8"][0]
     found = {}
     for kind, frames in tests.items():
         arena = Arena(source, frames, cache)
-        reference, _ = arena.evaluate(arena.lower(engines.find(OFTEN), "float32", {}))
+        reference, _ = arena.evaluate(arena.lower(peer, "float32", peer.variants["float32"][0]))
         evaluation, _ = arena.evaluate(arena.lower(engine, "int8", way))
         drop, by_class = gate.drops(reference, evaluation)
         found[kind] = {"miou": drop, **by_class}

@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from benchmarks.transfer_table import readme_table
+from benchmarks import calibration_table, transfer_table
 from edge_seg.figures import figure
 
 UNET, DEEPLAB = "lane-unet", "deeplabv3plus-mobilenetv2"
@@ -42,7 +42,9 @@ def filled(readme: str, results: Path) -> str:
         "scene": _scene(records["scene"]),
     }
     if "transfer" in records:
-        made["transfer"] = readme_table(records["transfer"])
+        made["transfer"] = transfer_table.readme_table(records["transfer"])
+    if "calibration" in records:
+        made["calibration"] = calibration_table.readme_table(records["calibration"])
     return _PLACE.sub(lambda m: f"{m[1]}\n{made[m['name']]}\n{m[3]}", readme)
 
 
