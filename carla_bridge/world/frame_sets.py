@@ -70,10 +70,10 @@ def write_frame_set(
     from edge_seg.frames import FrameSetWriter
 
     if count < 0 or seed < 0:
-        raise EdgeSegError(f"count {count} and seed {seed} must not be negative")
+        raise EdgeSegError(f"seed {seed} and the count of frames {count} must not be negative")
     check_size(width, height)
     terms = terms or DomainRandomization()
-    job = Job(seed, terms, _read(maps), ((width, height),), frames_per_scene)
+    job = Job(seed, terms, read_maps(maps), ((width, height),), frames_per_scene)
     origin = ", ".join(path.name for path in maps) or "random roads"
     origin = ", ".join([origin, f"seed {seed}", f"{frames_per_scene} a scene", *terms.changed()])
     source = f"rendered by carla_bridge.world: {origin}, {open_display()}"
@@ -96,17 +96,17 @@ def _feed(job: Job, count: int, workers: int) -> SceneFeed:
     return SceneFeed(order, job, most, range(count), range(1))
 
 
-def _read(maps: Sequence[Path]) -> tuple[str, ...]:
+def read_maps(maps: Sequence[Path]) -> tuple[str, ...]:
     """Return the texts of OpenDRIVE files; what is no map is refused here, under its name."""
-    texts = tuple(read_map(path) for path in maps)
+    texts = tuple(_read(path) for path in maps)
     for path, text in zip(maps, texts, strict=True):
         read_roads(text, path.name)
     return texts
 
 
-def read_map(path: Path) -> str:
-    """Return the text of an OpenDRIVE file."""
+def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise EdgeSegError(f"cannot read the map {path}: {error}; give a .xodr file") from error
+        why = error.strerror if isinstance(error, OSError) else error
+        raise EdgeSegError(f"cannot read the map {path}: {why}; give a .xodr file") from error

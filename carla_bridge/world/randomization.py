@@ -108,11 +108,11 @@ def parse_terms(texts: list[str], base: DomainRandomization | None = None) -> Do
     """
     changes: dict[str, float] = {}
     for text in texts:
-        name, _, value = text.partition("=")
+        name, equals, value = text.partition("=")
         if name not in TERMS:
             raise EdgeSegError(f"no term '{name}' in the scene: {closest(name, TERMS)}")
         try:
-            changes[name] = float(value) if value else MOST
+            changes[name] = float(value) if equals else MOST
         except ValueError as error:
             raise EdgeSegError(f"'{text}' is no strength: write NAME=NUMBER, night=0.5") from error
     terms = msgspec.structs.replace(base or DomainRandomization(), **changes)

@@ -114,7 +114,9 @@ def import_video_(
 @app.command()
 def render(
     out: OutArgument,
-    count: Annotated[int, typer.Option("--frames", min=1, help="How many frames.")] = 64,
+    count: Annotated[
+        int, typer.Option("--frames", min=1, max=1_000_000, help="How many frames.")
+    ] = 64,
     seed: Annotated[int, typer.Option(help="The same seed draws the same frames.")] = 0,
     width: Annotated[int, typer.Option(min=16, help="Pixels.")] = 640,
     height: Annotated[int, typer.Option(min=16, help="Pixels.")] = 480,
@@ -124,7 +126,9 @@ def render(
     ] = None,
     term: Annotated[
         list[str] | None,
-        typer.Option(help="Strength of a scene term: night=0 never, rain=2 twice as often."),
+        typer.Option(
+            help="Strength of a scene term: night=0 never, rain=2 twice as often, fog always."
+        ),
     ] = None,
     quality: Annotated[int, typer.Option(min=1, max=100, help="JPEG quality.")] = 92,
     frames_per_scene: Annotated[

@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import importlib
 import os
+import signal
 import sys
 from tempfile import gettempdir
+from types import FrameType
 from typing import Annotated, NoReturn
 
 import typer
@@ -79,10 +81,14 @@ _register()
 def main() -> None:
     """Run the command line: exit 0 done, 1 our fault, 2 bad input, 3 gate missed.
 
-    A Ctrl-C (exit 130) and a closed pipe are typer's to handle.
+    A Ctrl-C (exit 130) and a closed pipe are typer's to handle. SIGTERM ends the command as it
+    does by default, but first what is half done is taken away.
     """
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         app()
+    except _Terminated:
+        os.kill(os.getpid(), signal.SIGTERM)
     except EdgeSegError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
@@ -103,6 +109,15 @@ def main() -> None:
         sys.exit(EdgeSegError.exit_code)
     except Exception as error:
         _our_fault(error)
+
+
+class _Terminated(BaseException):
+    """SIGTERM came; no handler of errors takes it for one."""
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_DFL)  # a second one ends at once
+    raise _Terminated
 
 
 def _extra_of(module: str) -> str | None:

@@ -22,6 +22,10 @@ Trust = Annotated[
 ]
 
 
+SMALLEST, LARGEST = 10, 99_999
+"""Pixels a side of what is taken for a size at all."""
+
+
 def parse_names(text: str) -> tuple[str, ...]:
     """Return the names in ``litert, qnnpack``; none for ``auto``."""
     names = tuple(name for name in text.replace(" ", "").split(",") if name)
@@ -30,10 +34,13 @@ def parse_names(text: str) -> tuple[str, ...]:
 
 def parse_size(text: str) -> tuple[int, int]:
     """Return (height, width) for ``256x512``."""
-    match = re.fullmatch(r"([1-9]\d{1,4})x([1-9]\d{1,4})", text)
+    match = re.fullmatch(r"(\d{1,9})x(\d{1,9})", text)
     if match is None:
         raise EdgeSegError(f"'{text}' is no size: write height x width, such as 256x512")
-    return int(match[1]), int(match[2])
+    height, width = int(match[1]), int(match[2])
+    if not (min(height, width) >= SMALLEST and max(height, width) <= LARGEST):
+        raise EdgeSegError(f"a size of {text}: choose {SMALLEST} to {LARGEST} pixels a side")
+    return height, width
 
 
 def parse_triple(text: str | None) -> tuple[float, float, float] | None:

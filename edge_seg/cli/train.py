@@ -58,7 +58,10 @@ def command(
         bool, typer.Option(help="Compute in bfloat16: faster on GPUs and CPUs with AMX.")
     ] = False,
     resume: Annotated[
-        bool, typer.Option(help="Go on with an unfinished training, where there is one.")
+        bool,
+        typer.Option(
+            help="Go on with an unfinished training; of its settings only --lr may change."
+        ),
     ] = False,
     threads: Annotated[int, typer.Option(min=0, help="Threads for torch; 0: its own choice.")] = 0,
     checkpoint_seconds: Annotated[
@@ -68,7 +71,7 @@ def command(
     term: Annotated[
         list[str] | None,
         typer.Option(
-            help="Strength of one random thing, NAME=NUMBER: night=0 never, rain=2 twice as often.",
+            help="Strength of one random thing: night=0 never, rain=2 twice as often, fog always.",
             rich_help_panel=SCENE,
         ),
     ] = None,
@@ -171,6 +174,10 @@ def _source(name: str, request: Request) -> tuple[Source, bool]:
 
     if name in sources.names():
         return sources.find(name)(request), True
-    if request.terms or request.maps or request.reuse > 1:
-        raise EdgeSegError("--term, --map and --reuse are about rendered frames: --train scene")
+    default = sources.Request(seed=request.seed, workers=request.workers)
+    if request != default:
+        raise EdgeSegError(
+            "--term, --map, --frame-size, --frames-per-scene and --reuse are about rendered "
+            "frames: --train scene"
+        )
     return sources.FrameSetSource(FrameSet.open(name)), False

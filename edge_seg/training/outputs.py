@@ -48,9 +48,9 @@ class Outputs:
                     "or delete it"
                 )
             return states.load_checkpoint(self._checkpoint, settings, classes, device)
-        if resume and self._path.exists():
+        if self._path.exists():
             raise EdgeSegError(
-                f"{self._path} is finished, there is nothing to resume: delete it to train anew"
+                f"{self._path} is a finished training: name another --output, or delete it"
             )
         state = states.fresh(settings, classes, device)
         if start is not None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -86,6 +88,7 @@ def test_a_scene_may_give_one_frame_and_the_source_says_what_was_asked_for(tmp_p
     [
         ((), "p3tinydisply", "did you mean 'p3tinydisplay'"),
         (("--map=gone.xodr",), "", "gone.xodr"),
+        (("--map=.",), "", "cannot read the map .: Is a directory; give a .xodr file"),
         (("--seed=-1",), "", "must not be negative"),
     ],
 )
@@ -97,3 +100,17 @@ def test_a_mistake_is_one_line(
     assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "edge_seg.cli", "frames", "render", tmp_path / "made"]
+    options = ["--frames=9999", "--width=96", "--height=64"]
+    begun = time.monotonic()
+    with subprocess.Popen([*command, *options], stderr=subprocess.DEVNULL) as running:
+        while not list(tmp_path.glob(".*/frames/*")) and running.poll() is None:
+            assert time.monotonic() - begun < 120
+            time.sleep(0.1)
+        running.send_signal(number)
+        assert running.wait(60) == (-number if number == signal.SIGTERM else 130)
+    assert list(tmp_path.iterdir()) == []

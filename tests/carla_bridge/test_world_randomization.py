@@ -69,6 +69,7 @@ def test_terms_are_parsed_and_a_bare_name_means_always() -> None:
     [
         ("nigth=0", "night"),
         ("night=dark", "NAME=NUMBER"),
+        ("night=", "NAME=NUMBER"),
         ("night=-1", "0..100"),
         ("night=nan", "0..100"),
         ("night=inf", "0..100"),

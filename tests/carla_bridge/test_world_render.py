@@ -24,7 +24,7 @@ from carla_bridge.world.render import Renderer, render_frames, stand
 from carla_bridge.world.scene.display import open_display
 from carla_bridge.world.scene.look import sample_look
 from carla_bridge.world.scene.scene import open_scene
-from carla_bridge.world.tags import CLASS_OF_TAG
+from carla_bridge.world.tags import CLASS_OF_TAG, Tag
 from edge_seg.errors import EdgeSegError
 from edge_seg.preprocess import Mask
 
@@ -83,6 +83,19 @@ def one_lane(length: float) -> str:
     )
 
 
+def bridge() -> str:
+    """Return `one_lane` of 200 metres and another, 7 metres higher, across its middle."""
+    over = one_lane(200).split("<road ")[1].split("</OpenDRIVE>")[0]
+    over = over.replace('id="1" ', 'id="2" ').replace(
+        'x="0" y="0" hdg="0"', 'x="96" y="-100" hdg="1.5708"'
+    )
+    over = over.replace(
+        "<lanes>",
+        '<elevationProfile><elevation s="0" a="7" b="0" c="0" d="0"/></elevationProfile><lanes>',
+    )
+    return one_lane(200).replace("</OpenDRIVE>", f"<road {over}</OpenDRIVE>")
+
+
 BARE = DomainRandomization(**dict.fromkeys(TERMS, 0.0))
 MODEL = CameraModel(width=640, height=480, place=Pose(height=1.5, pitch=-8.0))
 
@@ -101,6 +114,22 @@ def bare_shot(line_y: float) -> tuple[np.ndarray, Mask]:
         stand(camera, MODEL, place, 0.0, 0.0)
         scene.render([camera])
         return camera.picture(), CLASS_OF_TAG[camera.tags()]
+
+
+def test_a_bridge_is_no_road_from_below() -> None:
+    roads = read_roads(bridge())
+    place = np.array([100.0, -4.0, 0.0])
+    with contextlib.closing(open_scene()) as scene:
+        scene.build(roads, place, Dice(BARE, 5))
+        scene.light(sample_look(Dice(BARE, 5)))
+        camera = scene.camera(160, 120)
+        for heading in (0.0, 90.0, 180.0, 270.0):
+            eye = place + np.array([0.0, 0.0, 1.5])
+            camera.place(eye, heading=heading, pitch=60.0, roll=0.0, field=90.0)
+            scene.render([camera])
+            tags = camera.tags()
+            assert (tags == Tag.BRIDGE).mean() > 0.2
+            assert not CLASS_OF_TAG[tags].any()
 
 
 def test_marking_lies_where_the_camera_equations_put_it() -> None:

@@ -145,7 +145,7 @@ def test_a_finished_training_is_not_begun_again(
 ) -> None:
     settings = msgspec.structs.replace(SMALL, steps=2)
     train(settings, *sets, tmp_path / "lane.safetensors", resume=True)
-    with pytest.raises(EdgeSegError, match="finished, there is nothing to resume"):
+    with pytest.raises(EdgeSegError, match="is a finished training: name another"):
         train(settings, *sets, tmp_path / "lane.safetensors", resume=True)
 
 

@@ -97,6 +97,14 @@ def test_settings_say_all_that_the_frames_follow_from(
     assert "maps town.xodr, terms night=0.5" in source.describe(SETTINGS)
 
 
+def test_a_map_that_is_none_is_named_before_any_worker_starts(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "bomb.xodr").write_text('<!DOCTYPE a [<!ENTITY b "c">]><OpenDRIVE>&b;</OpenDRIVE>')
+    with pytest.raises(EdgeSegError, match=r"bomb.xodr.* has a DOCTYPE"):
+        fake(monkeypatch, maps=(tmp_path / "bomb.xodr",))
+
+
 @pytest.mark.parametrize(
     ("asked", "says"),
     [

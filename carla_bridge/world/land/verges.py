@@ -35,6 +35,8 @@ UNDER = 0.45
 """Metres by which land stays below asphalt."""
 DECK = 1.1
 """Metres of thickness of a bridge."""
+REST = 25
+"""Samples, a metre or less apart, by which a bridge's underside goes on into the banks."""
 HIGH = 2.2
 """Metres above the land from which a road stands on a bridge."""
 CONCRETE = (150, 148, 142)
@@ -184,12 +186,14 @@ def soffits(samples: Samples, terrain: Terrain) -> list[Mesh]:
     index = np.flatnonzero(samples.keep)
     middle = (samples.left[index] + samples.right[index]) / 2.0
     high = np.zeros(len(samples.s), dtype=bool)
-    high[index] = middle[:, 2] - terrain.height(middle[:, :2]) > HIGH
+    high[index] = middle[:, 2] - terrain.height(middle[:, :2]) > DECK
     if not high.any():
         return []
     among = samples.keep.nonzero()[0]
     order = np.searchsorted(among, np.arange(len(samples.s)), side="right") - 1
-    runs = samples.runs(high[among[np.maximum(order, 0)]])
+    high = high[among[np.maximum(order, 0)]]
+    # On into the banks, which hide the rest: the land between samples may lie lower.
+    runs = samples.runs(np.convolve(high, np.ones(2 * REST + 1), "same") > 0.5)
     below = up(DECK)
     columns = [samples.right[runs.index] - below, samples.left[runs.index] - below]
     uvw = np.full_like(columns[0], KERB)

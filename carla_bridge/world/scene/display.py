@@ -47,7 +47,7 @@ def open_display() -> Display:
     Raises `EdgeSegError` when none opens, `MissingRuntimeError` without Panda3D.
     """
     wanted = os.environ.get(CHOICE)
-    if wanted is not None and wanted not in DISPLAYS:
+    if wanted and wanted not in DISPLAYS:
         raise EdgeSegError(f"{CHOICE}={wanted}: no such display; {closest(wanted, DISPLAYS)}")
     for name in (wanted,) if wanted else DISPLAYS:
         display = _open(name)

@@ -29,9 +29,9 @@ from carla_bridge.world.tags import Tag
 from carla_bridge.world.things import scenery
 from edge_seg.errors import EdgeSegError
 
-ALBEDOS = {"ground": "verge", "borders": "pavement", "asphalt": "asphalt"}
+ALBEDOS = {"ground": "verge", "verges": "verge", "borders": "pavement", "asphalt": "asphalt"}
 """Which shader input gives a layer its colour; the others have their vertices' own."""
-ORDER = ("things", "asphalt", "borders", "ground", "surfacing", "marking")
+ORDER = ("things", "asphalt", "borders", "verges", "ground", "surfacing", "marking")
 
 
 class PlainScene:
@@ -59,7 +59,7 @@ class PlainScene:
         meshes = {
             "things": things.mesh,
             "asphalt": land.asphalt(),
-            "borders": land.borders(),
+            **_by_surface(land.borders()),
             "ground": land.ground((float(place[0]), float(place[1]))),
             "surfacing": painted.surfacing,
             "marking": painted.marking,
@@ -202,6 +202,15 @@ class PlainCamera:
         image = memoryview(self._textures[number].getRamImageAs("BGR"))
         pixels = np.frombuffer(image, np.uint8).reshape(self.height, self.width, 3)
         return np.asarray(cv2.flip(pixels, 0), np.uint8)  # OpenGL's first row is the lowest
+
+
+def _by_surface(borders: Mesh) -> dict[str, Mesh]:
+    """Return the verges, which have the land's colour, apart from pavements and kerbs."""
+    verge = borders.vertices["color"][borders.triangles[:, 0], 3] == Tag.TERRAIN
+    return {
+        "verges": Mesh(borders.vertices, borders.triangles[verge]),
+        "borders": Mesh(borders.vertices, borders.triangles[~verge]),
+    }
 
 
 def _labelled(mesh: Mesh) -> Mesh:

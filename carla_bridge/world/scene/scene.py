@@ -54,6 +54,8 @@ LAYERS = {  # name: the material's shader
     "marking": "marking",
 }
 PAINTS = {"surfacing", "ghost", "marking"}
+ONE_SIDED = {"solid", "asphalt", *PAINTS}
+"""Not seen from behind: what is closed, and a road, of which a bridge shows the underside."""
 FAR_TILE = 256.0
 """Metres; the ground reaches to the horizon, in fewer tiles."""
 THINGS = {"solid", "foliage"}
@@ -159,8 +161,8 @@ class Scene:
     def _layer(self, name: str, mesh: Mesh) -> Any:
         node = self.root.attachNewNode(to_node(mesh, name, FAR_TILE if name == "ground" else TILE))
         # Seen through a flipped y axis, what is wound counter-clockwise turns clockwise.
-        closed = core.CullFaceAttrib.MCullCounterClockwise
-        culled = closed if name == "solid" else core.CullFaceAttrib.MCullNone
+        hidden = core.CullFaceAttrib.MCullCounterClockwise
+        culled = hidden if name in ONE_SIDED else core.CullFaceAttrib.MCullNone
         node.setAttrib(core.CullFaceAttrib.make(culled))
         node.setShader(shading.material(LAYERS[name], self._switches))
         node.setBin(_bin(name), 0)

@@ -34,7 +34,7 @@ class SceneSource:
 
     def __init__(self, request: Request) -> None:
         _require_extra()
-        from carla_bridge.world.frame_sets import read_map
+        from carla_bridge.world.frame_sets import read_maps
         from carla_bridge.world.scene.cameras import check_size
 
         for height, width in request.sizes:
@@ -47,14 +47,14 @@ class SceneSource:
         self.job = Job(
             seed=request.seed,
             terms=terms,
-            maps=tuple(read_map(path) for path in request.maps),
+            maps=read_maps(request.maps),
             sizes=tuple((width, height) for height, width in request.sizes),
             frames_per_scene=request.frames_per_scene,
         )
-        changed = msgspec.to_builtins(terms)
+        strengths = msgspec.to_builtins(terms)
         self.scenes = Scenes(
             seed=request.seed,
-            terms={name: value for name, value in changed.items() if value != 1.0},
+            terms={name: value for name, value in strengths.items() if value != 1.0},
             maps=tuple(sha256(text.encode()) for text in self.job.maps),
             sizes=request.sizes,
             frames_per_scene=request.frames_per_scene,
