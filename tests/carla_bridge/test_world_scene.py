@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -67,3 +68,14 @@ def test_a_driver_without_room_for_shadows_says_so(monkeypatch: pytest.MonkeyPat
     with pytest.raises(EdgeSegError, match="768x768"):
         open_scene()
     assert buffers() == before
+
+
+def test_the_documented_example_runs() -> None:
+    if not open_display().shaders:
+        pytest.skip("without shaders there is no depth")
+    text = (Path(__file__).parents[2] / "docs/scene.md").read_text()
+    names: dict[str, Any] = {}
+    exec(text.split("```python")[1].split("```")[0], names)
+    shapes = [names[name].shape for name in ("picture", "tags", "ids", "depth")]
+    assert shapes == [(600, 800, 3), (600, 800), (600, 800), (600, 800)]
+    assert names["picture"].std() > 10

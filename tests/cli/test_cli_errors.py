@@ -54,6 +54,7 @@ def test_unknown_names_get_the_closest(pack: Callable[..., str]) -> None:
     assert "did you mean 'lane-mini'?" in pack("--calibration", "lane-min")
     assert "did you mean 'lane-test'?" in pack("--eval", "lane-tets")
     assert "write height x width" in pack("--input-size", "64*128")
+    assert "10 to 99999 pixels a side" in pack("--input-size", "64x100000")
     assert "only float baselines would compete" in pack("--engine", "torch")
     assert "unknown precision 'int9': did you mean 'int8'?" in pack("--precision", "int9")
     assert "there is no proof for target x86" in pack("--prove")
