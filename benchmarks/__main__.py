@@ -240,6 +240,32 @@ def compare_networks(
 
 
 @app.command()
+def compare_losses(
+    photographs: Photographs = None,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of each training.")] = 600,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    batch: Annotated[int, typer.Option(min=1)] = 8,
+    limit: Limit = 60,
+    workers: Workers = 1,
+    bf16: Annotated[bool, typer.Option(help="Train in bfloat16.")] = True,
+    out: Annotated[Path, typer.Option("-o", "--output")] = RESULTS / "losses.json",
+) -> None:
+    """Train with one loss after the other, on the same frames; goes on where it was stopped."""
+    be_kind_to_memory_and_cores()
+    from benchmarks import transfer, transfer_table
+
+    settings = transfer.setup(steps, batch, bf16)
+    with transfer.comparison(out, settings, photographs, limit) as (results, pictures):
+        for loss in transfer.LOSSES:
+            if not results.has(loss, seed):
+                console.print(loss)
+                changed = msgspec.structs.replace(settings, loss=loss)
+                training = transfer.Ablation(loss, seed, ())
+                results.add(transfer.run(training, changed, pictures, workers))
+    _show(f"{steps} steps each", transfer_table.HEADS, transfer_table.rows(results.runs))
+
+
+@app.command()
 def calibration(
     folder: Annotated[Path, typer.Argument(help="Where frames are rendered, or are from before.")],
     out: Annotated[Path, typer.Option("-o", "--output")] = RESULTS / "calibration.json",

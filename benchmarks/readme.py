@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from benchmarks import calibration_table, transfer_table
+from benchmarks import calibration_table, networks, transfer_table
 from edge_seg.figures import figure
 
 UNET, DEEPLAB = "lane-unet", "deeplabv3plus-mobilenetv2"
@@ -41,8 +41,12 @@ def filled(readme: str, results: Path) -> str:
         "footprint": _footprint(records["footprint"]),
         "scene": _scene(records["scene"]),
     }
-    if "transfer" in records:
-        made["transfer"] = transfer_table.readme_table(records["transfer"])
+    for name in {"transfer", "losses"} & records.keys():
+        made[name] = transfer_table.readme_table(records[name])
+    if "networks" in records:
+        made["networks"] = _table(
+            networks.HEADS, list(map(networks.row, records["networks"]["runs"]))
+        )
     if "calibration" in records:
         made["calibration"] = calibration_table.readme_table(records["calibration"])
     return _PLACE.sub(lambda m: f"{m[1]}\n{made[m['name']]}\n{m[3]}", readme)

@@ -44,6 +44,8 @@ from edge_seg.training.state import State
 from edge_seg.training.validation import predict
 
 ALL, NOTHING = "everything", "nothing"
+LOSSES = ("ce", "focal", "ce+dice", "focal+dice", "ce+lovasz")
+"""What may help thin markings, against plain cross entropy."""
 CLASSES = ("road", "lane_marking")
 
 
