@@ -100,12 +100,14 @@ def _sample_distortion(dice: Dice, field: float, width: int, height: int) -> tup
 
 
 def _sample_tone(dice: Dice) -> Tone:
+    # Meters weigh the whole frame: under a bright sky a road comes out dark more often than bright.
+    stops = dice.normal("exposure", 0.7) - 0.35 * min(dice.strength("exposure"), 1.0)
     warmth, tint = dice.normal("white_balance", 0.075), dice.normal("white_balance", 0.03)
     warmth, tint = _clipped(warmth, -0.35, 0.35), _clipped(tint, -0.15, 0.15)
     grey = dice.happens("white_balance", 0.04)
     saturation = math.exp(_clipped(dice.normal("white_balance", 0.3), -1.5, 0.6))
     return Tone(
-        exposure=_clipped(dice.normal("exposure", 0.55), -1.8, 1.6),
+        exposure=_clipped(stops, -2.6, 1.6),
         white_balance=_gains(warmth, tint),
         shoulder=dice.uniform("exposure", 0.2, 1.0, neutral=0.0),
         contrast=_clipped(dice.normal("exposure", 0.35), -0.6, 0.9),

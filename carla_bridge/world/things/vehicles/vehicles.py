@@ -48,7 +48,7 @@ CAR_SHARES = {
 }
 GROUPS = ("car", "lorry", "bus", "motorcycle", "bicycle")
 MIXES = {
-    "street": (0.8, 0.04, 0.05, 0.04, 0.07),
+    "street": (0.72, 0.04, 0.05, 0.04, 0.15),
     "rural": (0.86, 0.08, 0.02, 0.02, 0.02),
     "motorway": (0.82, 0.14, 0.02, 0.02, 0.0),
 }
@@ -165,8 +165,9 @@ def _on_lane(
     inside &= (fleet.group != 1) & (fleet.group != 2) | (float(wide.min()) > 2.7)
     fleet, at, sideways = fleet.where(inside), at[inside], sideways[inside]
     half = np.interp(at, s, wide) / 2.0
-    spread = np.array([0.13, 0.08, 0.06, 0.3, 0.1])[fleet.group]
-    aside = np.where(fleet.group == 4, half - 0.65, 0.0) + sideways * spread
+    spread = np.array([0.13, 0.08, 0.06, 0.3, 0.5])[fleet.group]
+    # Bicycles keep to the right, some of them nearer to the middle.
+    aside = np.where(fleet.group == 4, half - 0.65 - np.abs(sideways) * spread, sideways * spread)
     row = np.array(
         [[np.interp(at, s, column) for column in edge.T] for edge in (lane.left, lane.right)]
     )
