@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -409,3 +411,32 @@ def brought(network: torch.nn.Module, source: Source) -> dict[str, object]:
         ranges=collect_ranges(graph, frames),
     )
     return {"model": model, "graph": graph, "recipe": recipe, "frames": frames}
+
+
+def test_ctrl_c_still_works_after_openvino_s_sessions(source: Source, tmp_path: Path) -> None:
+    """The signal handlers' stack: each of OpenVINO's cores brings one, and takes it away."""
+    engine = engines.find("openvino")
+    way: Options = {"ids": "argmax", "resize": "host"}
+    (tmp_path / "model").write_bytes(engine.lowering()(source, "float32", way))
+    script = f"""
+import faulthandler, gc, os, signal, sys
+from edge_seg import engines
+from edge_seg.preprocess import InputSpec
+
+faulthandler.enable()  # has a stack for handlers too, as other libraries have
+signal.signal(signal.SIGINT, signal.default_int_handler)
+model = open({str(tmp_path / "model")!r}, "rb").read()
+spec = InputSpec({source.model.input.height}, {source.model.input.width})
+sessions = [engines.find("openvino").open(model, spec, {way!r}, threads=1) for _ in range(2)]
+while sessions:
+    sessions.pop(0).close()
+    gc.collect()
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (done.returncode, done.stdout) == (0, "interrupted\n"), done.stderr

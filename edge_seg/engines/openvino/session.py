@@ -6,6 +6,7 @@ compiled anew for a frame of another size; ``host`` resizes with OpenCV.
 
 from __future__ import annotations
 
+import functools
 import io
 
 import numpy as np
@@ -21,9 +22,8 @@ class OpenVinoSession:
     """A `edge_seg.engines.session.Session` on OpenVINO's CPU plugin."""
 
     def __init__(self, model: bytes, spec: InputSpec, threads: int | None) -> None:
-        self._core = openvino.Core()
         self._spec = spec
-        self._model = _read(self._core, model)
+        self._model = _read(model)
         check_ends([_end(port) for port in (*self._model.inputs, *self._model.outputs)], spec)
         self._config = {
             "PERFORMANCE_HINT": "LATENCY",
@@ -36,7 +36,7 @@ class OpenVinoSession:
 
     def _compile(self, model: openvino.Model, size: tuple[int, int]) -> None:
         try:
-            compiled = self._core.compile_model(model, "CPU", self._config)
+            compiled = _core().compile_model(model, "CPU", self._config)
         except RuntimeError as error:
             raise EdgeSegError(f"OpenVINO refuses the model: {in_one_line(error)}") from error
         # Only now: a size that failed must not look compiled to the next frame.
@@ -60,7 +60,7 @@ class OpenVinoSession:
 
     def close(self) -> None:
         """Drop the compiled model."""
-        del self._request, self._model, self._core
+        del self._request, self._model
 
 
 class ResizingOpenVinoSession(OpenVinoSession):
@@ -86,9 +86,20 @@ class ResizingOpenVinoSession(OpenVinoSession):
             resize(frame, self._spec, out=self._frame[0])
 
 
-def _read(core: openvino.Core, model: bytes) -> openvino.Model:
+@functools.cache
+def _core() -> openvino.Core:
+    """Return the one core of this process; it is never given back.
+
+    A core's CPU plugin brings a stack for signal handlers and restores the one before when it
+    goes. Cores that go in the order they came restore a stack that is no more, and the next
+    Ctrl-C ends the process with a segmentation fault (seen with OpenVINO 2026.4).
+    """
+    return openvino.Core()
+
+
+def _read(model: bytes) -> openvino.Model:
     try:
-        return core.read_model(io.BytesIO(model))
+        return _core().read_model(io.BytesIO(model))
     except RuntimeError as error:
         raise EdgeSegError(f"OpenVINO cannot read the model: {in_one_line(error)}") from error
 
