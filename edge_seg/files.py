@@ -114,6 +114,20 @@ def scratch_folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def libraries_in_scratch() -> Iterator[None]:
+    """Have what libraries write to the temporary folder go to a scratch folder meanwhile.
+
+    Their own folders stay for ever after a kill; ours are taken away by the next command.
+    """
+    with scratch_folder() as folder:
+        before, tempfile.tempdir = tempfile.tempdir, str(folder)
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before
+
+
 def require_writable(path: Path) -> None:
     """Raise `EdgeSegError` where ``path`` could not be written: better now than after the work."""
     if path.is_dir():

@@ -16,6 +16,7 @@ from edge_seg.files import (
     TEMPORARY_PREFIX,
     atomic_write,
     explain,
+    libraries_in_scratch,
     remove_stale,
     require_space,
     require_writable,
@@ -156,8 +157,8 @@ def test_a_read_only_folder_is_one_line(read_only: Path) -> None:
     ],
 )
 def test_every_refusal_of_the_system_is_one_line_with_the_place(code: int, words: str) -> None:
-    message = str(explain(OSError(code, os.strerror(code)), "out/x.bin"))
-    assert words in message and "out/x.bin" in message and "\n" not in message
+    message = str(explain(OSError(code, os.strerror(code)), "nowhere/x.bin"))
+    assert words in message and "nowhere/x.bin" in message and "\n" not in message
 
 
 def test_what_could_be_written_is_left_as_it_was(tmp_path: Path) -> None:
@@ -226,3 +227,15 @@ def test_digests_are_sha256(tmp_path: Path) -> None:
     payload = bytes(range(256)) * 10_000  # more than one block
     (tmp_path / "x").write_bytes(payload)
     assert sha256(payload) == sha256_file(tmp_path / "x") == hashlib.sha256(payload).hexdigest()
+
+
+def test_what_libraries_write_meanwhile_is_in_a_folder_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with libraries_in_scratch():
+        folder = Path(tempfile.mkdtemp(prefix="library."))
+        assert folder.parent.name.startswith(TEMPORARY_PREFIX)
+        assert folder.parent.parent == tmp_path
+    assert tempfile.gettempdir() == str(tmp_path)
+    assert list(tmp_path.iterdir()) == []

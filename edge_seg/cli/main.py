@@ -84,7 +84,7 @@ def main() -> None:
     A Ctrl-C (exit 130) and a closed pipe are typer's to handle. SIGTERM ends the command as it
     does by default, but first what is half done is taken away.
     """
-    signal.signal(signal.SIGTERM, _terminate)
+    before = signal.signal(signal.SIGTERM, _terminate)
     try:
         app()
     except _Terminated:
@@ -109,6 +109,8 @@ def main() -> None:
         sys.exit(EdgeSegError.exit_code)
     except Exception as error:
         _our_fault(error)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class _Terminated(BaseException):

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import onnx
 
+from edge_seg.files import libraries_in_scratch
 from edge_seg.quantize.float_graph import FRAME, LOGITS
 from edge_seg.quantize.graph import consumers, layers, producer, remove_unused, set_constant
 from edge_seg.quantize.recipe import Recipe
@@ -92,14 +93,15 @@ def insert_pairs(
     model = onnx.ModelProto()
     model.CopyFrom(graph)
     limits = {name: (np.float32(low), np.float32(high)) for name, (low, high) in ranges.items()}
-    quantizer = QDQQuantizer(
-        model,
-        weight_qType=QuantType.QInt8,
-        tensors_range=TensorsData(CalibrationMethod.MinMax, limits),
-        op_types_to_quantize=QUANTIZED_OPERATORS,
-        **grid,
-    )
-    quantizer.quantize_model()
+    with libraries_in_scratch():
+        quantizer = QDQQuantizer(
+            model,
+            weight_qType=QuantType.QInt8,
+            tensors_range=TensorsData(CalibrationMethod.MinMax, limits),
+            op_types_to_quantize=QUANTIZED_OPERATORS,
+            **grid,
+        )
+        quantizer.quantize_model()
     quantizer.model.topological_sort()  # it appends its nodes at the end
     quantized: onnx.ModelProto = quantizer.model.model
     return quantized

@@ -83,8 +83,12 @@ def test_resumed_after_a_stop_and_a_death_it_is_the_uninterrupted_training(
 def test_settings_say_all_that_the_frames_follow_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    pytest.importorskip("carla", reason="needs the extra carla")
+    from carla_bridge.world.random_roads.road import random_road
+    from carla_bridge.world.randomization import Dice, DomainRandomization
+
     town = tmp_path / "town.xodr"
-    town.write_text("<OpenDRIVE></OpenDRIVE>")
+    town.write_text(random_road(Dice(DomainRandomization(), 8)))
     source = fake(monkeypatch, terms=("night=0.5", "rain=1"), maps=(town,), frames_per_scene=2)
     scenes = source.identify(SETTINGS).scenes
     assert scenes == Scenes(
