@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from time import perf_counter
@@ -20,18 +19,20 @@ from rich.table import Table
 
 from benchmarks.entrant import Entrant
 from benchmarks.peers import PEERS
+from benchmarks.training_commands import compare_losses, compare_networks, transfer
 from edge_seg.cache import Cache
 from edge_seg.figures import figure
 from edge_seg.files import write_bytes
 from edge_seg.machine import this_machine
 from edge_seg.models.architectures import names
 from edge_seg.packing.contents import tool_versions
-from edge_seg.training.command import be_kind_to_memory_and_cores
 
 RESULTS = Path(__file__).parent / "results"
 ROUNDS = 10
 
 app = typer.Typer(no_args_is_help=True)
+for command in (transfer, compare_networks, compare_losses):
+    app.command()(command)
 console = Console()
 
 
@@ -176,95 +177,6 @@ def sheet(
     console.print(f"kept as {out}")
 
 
-Photographs = Annotated[
-    Path | None, typer.Option(help="Folder with index.csv; without it, lane-test alone.")
-]
-Limit = Annotated[int, typer.Option(min=1, help="Photographs of each source.")]
-Workers = Annotated[int, typer.Option(min=1, help="Processes that render.")]
-
-
-@app.command()
-def transfer(
-    photographs: Photographs = None,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of each training.")] = 600,
-    terms: Annotated[
-        list[str] | None, typer.Option(help="A term to leave out; without any, each in turn.")
-    ] = None,
-    seeds: Annotated[list[int] | None, typer.Option(help="A seed; may be repeated.")] = None,
-    batch: Annotated[int, typer.Option(min=1)] = 8,
-    limit: Limit = 60,
-    workers: Workers = 1,
-    bf16: Annotated[bool, typer.Option(help="Train in bfloat16.")] = True,
-    out: Annotated[Path, typer.Option("-o", "--output")] = RESULTS / "transfer.json",
-) -> None:
-    """Train without one random thing of the scene after the other; goes on where it was stopped."""
-    be_kind_to_memory_and_cores()
-    from benchmarks import transfer as made
-    from benchmarks import transfer_table
-
-    settings = made.setup(steps, batch, bf16)
-    with made.comparison(out, settings, photographs, limit) as (results, pictures):
-        every = made.ablations(terms or [], seeds or [0])
-        for number, ablation in enumerate(every, 1):
-            if not results.has(ablation.name, ablation.seed):
-                console.print(f"{number} of {len(every)}: {ablation.name}, seed {ablation.seed}")
-                results.add(made.run(ablation, settings, pictures, workers))
-    _show(
-        "What the scene's terms are worth", transfer_table.HEADS, transfer_table.rows(results.runs)
-    )
-
-
-@app.command()
-def compare_networks(
-    photographs: Photographs = None,
-    minutes: Annotated[float, typer.Option(min=0.1, help="Of training, for each.")] = 20,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
-    batch: Annotated[int, typer.Option(min=1)] = 8,
-    limit: Limit = 60,
-    workers: Workers = 1,
-    bf16: Annotated[bool, typer.Option(help="Train in bfloat16.")] = True,
-    out: Annotated[Path, typer.Option("-o", "--output")] = RESULTS / "networks.json",
-) -> None:
-    """Train widths and input sizes for equally long; goes on where it was stopped."""
-    be_kind_to_memory_and_cores()
-    from benchmarks import networks, transfer
-
-    settings = msgspec.structs.replace(transfer.setup(1, batch, bf16), seed=seed)
-    with transfer.comparison(out, settings, photographs, limit, minutes) as (results, pictures):
-        for base, size in networks.candidates():
-            name = networks.name_of(base, size)
-            if not results.has(name, seed):
-                console.print(name)
-                results.add(networks.run(base, size, settings, minutes, pictures, workers))
-    _show(f"{minutes:g} minutes each", networks.HEADS, map(networks.row, results.runs))
-
-
-@app.command()
-def compare_losses(
-    photographs: Photographs = None,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of each training.")] = 600,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
-    batch: Annotated[int, typer.Option(min=1)] = 8,
-    limit: Limit = 60,
-    workers: Workers = 1,
-    bf16: Annotated[bool, typer.Option(help="Train in bfloat16.")] = True,
-    out: Annotated[Path, typer.Option("-o", "--output")] = RESULTS / "losses.json",
-) -> None:
-    """Train with one loss after the other, on the same frames; goes on where it was stopped."""
-    be_kind_to_memory_and_cores()
-    from benchmarks import transfer, transfer_table
-
-    settings = transfer.setup(steps, batch, bf16)
-    with transfer.comparison(out, settings, photographs, limit) as (results, pictures):
-        for loss in transfer.LOSSES:
-            if not results.has(loss, seed):
-                console.print(loss)
-                changed = msgspec.structs.replace(settings, loss=loss)
-                training = transfer.Ablation(loss, seed, ())
-                results.add(transfer.run(training, changed, pictures, workers))
-    _show(f"{steps} steps each", transfer_table.HEADS, transfer_table.rows(results.runs))
-
-
 @app.command()
 def calibration(
     folder: Annotated[Path, typer.Argument(help="Where frames are rendered, or are from before.")],
@@ -290,15 +202,6 @@ def readme(path: Annotated[Path, typer.Argument()] = Path("README.md")) -> None:
     from benchmarks.readme import filled
 
     write_bytes(path, filled(path.read_text(), RESULTS).encode())
-
-
-def _show(title: str, heads: list[str], rows: Iterable[list[str]]) -> None:
-    table = Table(title=title)
-    for index, head in enumerate(heads):
-        table.add_column(head, justify="right" if index else "left")
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
 
 
 def _compare(model: str, frames: int) -> dict:

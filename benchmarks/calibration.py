@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from benchmarks.calibration_table import OFTEN
 from carla_bridge.world.frame_sets import write_frame_set
 from carla_bridge.world.randomization import parse_terms
 from edge_seg import engines, gate
@@ -47,8 +48,6 @@ DRAWS = 4
 """Different sets of few frames: which eight one happens to take matters more than eight itself."""
 ENGINES = ("onnxruntime", "openvino", "fbgemm", "litert", "tensorrt")
 """qnnpack has fbgemm's grid and takes three times as long."""
-OFTEN = "onnxruntime"
-"""The one engine that every number and draw is measured on."""
 FEW, ENOUGH, MANY = 8, 64, 512
 """The numbers that all engines are measured on."""
 TEST_FRAMES = 24

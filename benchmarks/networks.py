@@ -18,9 +18,7 @@ import msgspec
 import torch
 
 from benchmarks.transfer import Photograph, learn, scores
-from benchmarks.transfer_table import mean
 from edge_seg.classes import LANE
-from edge_seg.figures import figure
 from edge_seg.models.count import count
 from edge_seg.models.model import from_network
 from edge_seg.preprocess import InputSpec
@@ -97,13 +95,3 @@ def _forward_ms(network: torch.nn.Module, spec: InputSpec) -> float:
             network(image)
             times.append(1e3 * (perf_counter() - begin))
     return round(min(times), 1)
-
-
-HEADS = ["", "GMAC", "forward, ms", "steps", "road IoU", "marking IoU", "marking F1"]
-
-
-def row(record: dict[str, Any]) -> list[str]:
-    """Return a line of the table: size, speed, and the photographs' measures."""
-    real = (mean([record], m) for m in ("road_iou", "lane_marking_iou", "lane_marking_f1"))
-    speed = (figure(record["gmac"], 2), figure(record["forward_ms"], 1), str(record["steps"]))
-    return [record["name"], *speed, *(figure(value, 1) for value in real)]

@@ -12,7 +12,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from benchmarks import calibration_table, networks, transfer_table
+from benchmarks import calibration_table, training_tables
+from benchmarks.markdown import table
 from edge_seg.figures import figure
 
 UNET, DEEPLAB = "lane-unet", "deeplabv3plus-mobilenetv2"
@@ -42,19 +43,12 @@ def filled(readme: str, results: Path) -> str:
         "scene": _scene(records["scene"]),
     }
     for name in {"transfer", "losses"} & records.keys():
-        made[name] = transfer_table.readme_table(records[name])
+        made[name] = training_tables.readme_table(records[name])
     if "networks" in records:
-        made["networks"] = _table(
-            networks.HEADS, list(map(networks.row, records["networks"]["runs"]))
-        )
+        made["networks"] = training_tables.networks_table(records["networks"])
     if "calibration" in records:
         made["calibration"] = calibration_table.readme_table(records["calibration"])
     return _PLACE.sub(lambda m: f"{m[1]}\n{made[m['name']]}\n{m[3]}", readme)
-
-
-def _table(heads: list[str], rows: list[list[str]]) -> str:
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def _machine(record: Record) -> str:
@@ -75,7 +69,7 @@ def _tournament(pack: Record) -> str:
         for name, digits in (("size_bytes", 2), ("peak_rss_bytes", 0)):
             cells.append(figure(row[name] and row[name] / 1e6, digits))
         rows.append(cells)
-    return _table([*heads, "peak RSS, MB"], rows) + f"\n\nOn {_machine(pack)}."
+    return table([*heads, "peak RSS, MB"], rows) + f"\n\nOn {_machine(pack)}."
 
 
 def _pipelines(record: Record) -> str:
@@ -92,7 +86,7 @@ def _pipelines(record: Record) -> str:
     unet, deeplab = (figure(model["share_outside_engine_percent"], 1) for model in models)
     fbgemm = figure(models[0]["entrants"]["torch fbgemm int8"]["miou"], 1)
     return (
-        f"{_table(heads, rows)}\n\nMedians, on {_machine(record)}. Outside the engine (resize, "
+        f"{table(heads, rows)}\n\nMedians, on {_machine(record)}. Outside the engine (resize, "
         f"copies, mask resize) the bundle spends {unet} % of a frame for {UNET} and {deeplab} % "
         f"for DeepLab. fbgemm as PyTorch documents it scores {fbgemm} % mean IoU with {UNET}."
     )
@@ -117,7 +111,7 @@ def _raspberry_pi(models: Record) -> str:
         row("pack without proof, nothing cached", lambda m: f"{figure(m['pack_cold_s'], 0)} s"),
         row("frame to mask over a bare LiteRT `invoke`", lambda m: figure(m["times_bare"])),
     ]
-    return _table(["", UNET, DEEPLAB], rows)
+    return table(["", UNET, DEEPLAB], rows)
 
 
 def _jetson(models: Record) -> str:
@@ -158,7 +152,7 @@ def _jetson(models: Record) -> str:
         row("its int8 file in ONNX Runtime on x86, over x86's own", times("onnxruntime")),
         row("its int8 file in OpenVINO on x86, over x86's own", times("openvino")),
     ]
-    return _table(["", UNET, DEEPLAB], rows)
+    return table(["", UNET, DEEPLAB], rows)
 
 
 def _instructions(reports: list[Record]) -> str:
@@ -169,7 +163,7 @@ def _instructions(reports: list[Record]) -> str:
         for processor, ratio in report["ratios"].items():
             pair = [figure(counts[processor, name], 0) for name in files]
             rows.append([files[0].removesuffix("-int8.tflite"), processor, *pair, figure(ratio)])
-    return _table(["model", "processor", "int8, millions", "float32, millions", "ratio"], rows)
+    return table(["model", "processor", "int8, millions", "float32, millions", "ratio"], rows)
 
 
 def _lane_test(records: dict[str, Record]) -> str:
@@ -183,7 +177,7 @@ def _lane_test(records: dict[str, Record]) -> str:
                 figures = [row["miou"], *(row["iou"][label] for label in classes)]
                 cells = [name, f"{row['engine']} {row['precision']}"]
                 rows.append(cells + [figure(value, 2) for value in figures])
-    return _table(["model", "", "mIoU, %", "background", "road", "lane marking"], rows)
+    return table(["model", "", "mIoU, %", "background", "road", "lane marking"], rows)
 
 
 def _photographs(models: Record) -> str:
@@ -193,7 +187,7 @@ def _photographs(models: Record) -> str:
         cells += [_scores(row[kind]) for row in (unet, deeplab) for kind in ("float", "int8")]
         rows.append(cells)
     kinds = [f"{name} {kind}" for name in (UNET, "DeepLab") for kind in ("float", "int8")]
-    return _table(["source", "frames", *kinds], rows)
+    return table(["source", "frames", *kinds], rows)
 
 
 def _scene(record: Record) -> str:
@@ -202,10 +196,10 @@ def _scene(record: Record) -> str:
         [weather, *(figure(row[output]["frames_per_s"], 1) for output in ("rgb", "rgb+semantic"))]
         for weather, row in record["driving"].items()
     ]
-    table = _table([f"frames/s at {width}x{height}", "RGB", "RGB and tags"], rows)
+    speeds = table([f"frames/s at {width}x{height}", "RGB", "RGB and tags"], rows)
     written = record["frame_set"]
     return (
-        f"{table}\n\nA training set of 5,000 frames of 640x480, rendered and written: "
+        f"{speeds}\n\nA training set of 5,000 frames of 640x480, rendered and written: "
         f"{figure(written['minutes_for_5000'], 1)} minutes (from {written['frames']} frames).\n\n"
         f"{record['display']}, on {_machine(record)}."
     )
@@ -231,4 +225,4 @@ def _footprint(record: Record) -> str:
             ["the same again, ranges and files cached", figure(row["pack_cached_s"], 0) + " s"],
             ["peak memory of running it", figure(row["run_rss_bytes"] / 1e6, 0) + " MB"],
         ]
-    return _table(["", ""], rows)
+    return table(["", ""], rows)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.networks import candidates, name_of
+from benchmarks.training_tables import mean, readme_table, rows
 from benchmarks.transfer import Results, ablations
-from benchmarks.transfer_table import mean, readme_table, rows
 from carla_bridge.world.randomization import TERMS, parse_terms
 from edge_seg.errors import EdgeSegError
 

@@ -44,6 +44,18 @@ def check_size(width: int, height: int) -> None:
         )
 
 
+def check_place(
+    eye: npt.ArrayLike, heading: float, pitch: float, roll: float, field: float
+) -> tuple[float, float, float]:
+    """Return ``eye`` as floats; refuse what is no place to stand, or no field of view."""
+    x, y, z = (float(value) for value in np.asarray(eye, dtype=float))
+    if not np.isfinite([x, y, z, heading, pitch, roll]).all():
+        raise EdgeSegError("a camera's place and angles must be finite numbers")
+    if not 1.0 <= field <= 170.0:
+        raise EdgeSegError(f"a camera's field of view is in 1..170 degrees, not {field}")
+    return x, y, z
+
+
 class SceneCamera:
     """Made by `Scene.camera`. Arrays are (H, W), the first row on top, new with each call."""
 
@@ -133,11 +145,7 @@ class SceneCamera:
         is the whole field of view across. ``ground`` is the height at which a wet road
         mirrors, 1.4 m under the eye without it. Raises `EdgeSegError` for what is no place.
         """
-        x, y, z = (float(value) for value in np.asarray(eye, dtype=float))
-        if not np.isfinite([x, y, z, heading, pitch, roll]).all():
-            raise EdgeSegError("a camera's place and angles must be finite numbers")
-        if not 1.0 <= field <= 170.0:
-            raise EdgeSegError(f"a camera's field of view is in 1..170 degrees, not {field}")
+        x, y, z = check_place(eye, heading, pitch, roll, field)
         self._lens.setFov(field)
         self._node.setPosHpr(x, y, z, heading - 90.0, pitch, roll)
         level = z - 1.4 if ground is None else ground

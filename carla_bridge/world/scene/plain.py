@@ -22,7 +22,7 @@ from carla_bridge.world.maps.roads import Roads
 from carla_bridge.world.meshes import Mesh, to_node
 from carla_bridge.world.paint import paint
 from carla_bridge.world.randomization import Dice
-from carla_bridge.world.scene.cameras import FAR, NEAR, Pixels, check_size
+from carla_bridge.world.scene.cameras import FAR, NEAR, Pixels, check_place, check_size
 from carla_bridge.world.scene.display import Display, make_buffer
 from carla_bridge.world.scene.look import Look
 from carla_bridge.world.tags import Tag
@@ -177,9 +177,7 @@ class PlainCamera:
         ground: float | None = None,
     ) -> None:
         """Stand somewhere, as `cameras.SceneCamera.place` says; nothing mirrors here."""
-        place = [float(value) for value in np.asarray(eye, dtype=float)]
-        if not np.isfinite([*place, heading, pitch, roll]).all():
-            raise EdgeSegError("a camera's place and angles must be finite numbers")
+        place = check_place(eye, heading, pitch, roll, field)
         self._lens.setFov(field)
         for node in self._nodes:
             node.setPosHpr(*place, heading - 90.0, pitch, roll)

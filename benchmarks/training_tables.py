@@ -1,7 +1,8 @@
 """The means over a comparison's runs, as rows of text and as the README's table.
 
 for cells in rows(record["runs"]): ...
-readme_table(record)  # between <!-- transfer --> and <!-- end -->
+readme_table(record)    # between <!-- transfer --> (or losses) and <!-- end -->
+networks_table(record)  # between <!-- networks --> and <!-- end -->
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from benchmarks.markdown import table
 from edge_seg.figures import figure
 
 SIMULATED = "carla_"
@@ -42,8 +44,7 @@ def rows(runs: list[dict[str, Any]]) -> Iterator[list[str]]:
 
 def readme_table(record: dict[str, Any]) -> str:
     """Return the README's table, in Markdown."""
-    lines = [[HEADS[0], *(f"{head}, %" for head in HEADS[1:])], ["---"] * len(HEADS)]
-    text = "\n".join(f"| {' | '.join(cells)} |" for cells in [*lines, *rows(record["runs"])])
+    text = table([HEADS[0], *(f"{head}, %" for head in HEADS[1:])], rows(record["runs"]))
     training = record["setup"]["training"]
     seeds = len({run["seed"] for run in record["runs"]})
     return (
@@ -51,3 +52,18 @@ def readme_table(record: dict[str, Any]) -> str:
         f"`lane-test`; {training['steps']} steps of {training['batch']} at "
         f"{training['height']}x{training['width']}, {seeds} seed{'s' * (seeds > 1)}."
     )
+
+
+NETWORK_HEADS = ["", "GMAC", "forward, ms", "steps", "road IoU", "marking IoU", "marking F1"]
+
+
+def network_row(record: dict[str, Any]) -> list[str]:
+    """Return a line of the table: size, speed, and the photographs' measures."""
+    real = (mean([record], m) for m in ("road_iou", "lane_marking_iou", "lane_marking_f1"))
+    speed = (figure(record["gmac"], 2), figure(record["forward_ms"], 1), str(record["steps"]))
+    return [record["name"], *speed, *(figure(value, 1) for value in real)]
+
+
+def networks_table(record: dict[str, Any]) -> str:
+    """Return the table of widths and input sizes, in Markdown."""
+    return table(NETWORK_HEADS, map(network_row, record["runs"]))
