@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,9 @@ from edge_seg.models.model import Model, from_network
 from edge_seg.packer import Request, pack
 from edge_seg.preprocess import InputSpec, resize, resize_mask
 from edge_seg.target import Target
+
+# A shell starts a job in the background with Ctrl-C ignored, and children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 HEIGHT, WIDTH = 64, 128
 """The network's size; the drawn frames are larger and of another shape."""
