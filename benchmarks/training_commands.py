@@ -43,7 +43,7 @@ def transfer(
     photographs: Photographs = None,
     steps: Steps = 600,
     terms: Annotated[
-        list[str] | None, typer.Option(help="A term to leave out; without any, each in turn.")
+        list[str] | None, typer.Option(help="A term, or group of them, to leave out: each group.")
     ] = None,
     seeds: Annotated[list[int] | None, typer.Option(help="A seed; may be repeated.")] = None,
     batch: Batch = 8,
@@ -52,7 +52,7 @@ def transfer(
     bf16: Bf16 = True,
     out: Output = RESULTS / "transfer.json",
 ) -> None:
-    """Train without one random thing of the scene after the other."""
+    """Train without one kind of random things in the scene after the other."""
     be_kind_to_memory_and_cores()
     from benchmarks import training_tables
     from benchmarks import transfer as made

@@ -2,7 +2,7 @@
 
     settings = setup(steps=600, batch=8, bf16=True)
     with comparison(Path("transfer.json"), settings, folder, limit=60) as (results, pictures):
-        for ablation in ablations(["night", "rain"], seeds=[0]):
+        for ablation in ablations(["night", "camera"], seeds=[0]):
             if not results.has(ablation.name, ablation.seed):
                 results.add(run(ablation, settings, pictures, workers=1))
 
@@ -44,6 +44,16 @@ from edge_seg.training.state import State
 from edge_seg.training.validation import predict
 
 ALL, NOTHING = "everything", "nothing"
+GROUPS = {
+    "surface": ("asphalt", "cracks", "patches", "tar", "puddles"),
+    "paint": ("marking_styles", "marking_wear", "marking_cover", "symbols"),
+    "layout": ("roads", "hills"),
+    "things": ("buildings", "trees", "barriers", "furniture", "traffic", "parked", "people"),
+    "light": ("sun", "sky", "shadows", "glare", "night", "rain", "fog"),
+    "camera": ("pose", "field", "distortion", "bonnet", "mirrored"),
+    "sensor": ("exposure", "white_balance", "motion_blur", "noise", "jpeg", "dirt"),
+}
+"""Terms that belong together: one alone changes less than another seed does."""
 LOSSES = ("ce", "focal", "ce+dice", "focal+dice", "ce+lovasz")
 """What may help thin markings, against plain cross entropy."""
 CLASSES = ("road", "lane_marking")
@@ -57,16 +67,20 @@ class Ablation(NamedTuple):
     terms: tuple[str, ...]
 
 
-def ablations(terms: Iterable[str], seeds: Iterable[int]) -> list[Ablation]:
-    """Return both ends, and a training without each of the terms (all, where none is named)."""
-    named = list(terms) or list(TERMS)
-    for term in named:
-        if term not in TERMS:
-            raise EdgeSegError(f"no term '{term}' in the scene: {closest(term, TERMS)}")
-    nothing = tuple(f"{term}=0" for term in TERMS)
-    ends = [(ALL, ()), (NOTHING, nothing)]
-    each = [*ends, *((f"without {term}", (f"{term}=0",)) for term in named)]
-    return [Ablation(name, seed, words) for seed in seeds for name, words in each]
+def ablations(names: Iterable[str], seeds: Iterable[int]) -> list[Ablation]:
+    """Return both ends, and a training without each of these groups or terms (every group)."""
+    known = {**GROUPS, **{term: (term,) for term in TERMS}}
+    named = list(names) or list(GROUPS)
+    for name in named:
+        if name not in known:
+            raise EdgeSegError(f"no term or group '{name}' in the scene: {closest(name, known)}")
+    without = [(f"without {name}", known[name]) for name in named]
+    trainings = [(ALL, ()), (NOTHING, TERMS), *without]
+    return [
+        Ablation(name, seed, tuple(f"{term}=0" for term in terms))
+        for seed in seeds
+        for name, terms in trainings
+    ]
 
 
 class Photograph(NamedTuple):

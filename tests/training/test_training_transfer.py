@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -9,24 +10,29 @@ import pytest
 
 from benchmarks.networks import candidates, name_of
 from benchmarks.training_tables import mean, readme_table, rows
-from benchmarks.transfer import Results, ablations
+from benchmarks.transfer import GROUPS, Results, ablations
 from carla_bridge.world.randomization import TERMS, parse_terms
 from edge_seg.errors import EdgeSegError
 
 
-def test_each_term_is_left_out_in_turn_between_both_ends() -> None:
+def test_each_group_is_left_out_in_turn_between_both_ends() -> None:
     every = ablations([], seeds=[0, 1])
-    assert len(every) == 2 * (2 + len(TERMS))
+    assert len(every) == 2 * (2 + len(GROUPS))
     everything, nothing, first = every[:3]
     assert parse_terms(list(everything.terms)) == parse_terms([])
     off = parse_terms(list(nothing.terms))
     assert all(getattr(off, term) == 0 for term in TERMS)
-    assert first.name == f"without {TERMS[0]}"
+    assert first.name == "without surface"
     without = parse_terms(list(first.terms))
-    assert [term for term in TERMS if getattr(without, term) == 0] == [TERMS[0]]
+    assert tuple(term for term in TERMS if getattr(without, term) == 0) == GROUPS["surface"]
     assert [run.name for run in ablations(["rain"], [0])][2:] == ["without rain"]
-    with pytest.raises(EdgeSegError, match="no term 'rein' in the scene: did you mean 'rain'"):
+    with pytest.raises(EdgeSegError, match=r"no term or group 'rein' .* did you mean 'rain'"):
         ablations(["rein"], [0])
+
+
+def test_each_term_is_in_one_group() -> None:
+    assert sorted(itertools.chain(*GROUPS.values())) == sorted(TERMS)
+    assert not set(GROUPS) & set(TERMS)
 
 
 def scored(name: str, seed: int, road: float) -> dict:
