@@ -23,6 +23,7 @@ from benchmarks.training_commands import compare_losses, compare_networks, trans
 from edge_seg.cache import Cache
 from edge_seg.figures import figure
 from edge_seg.files import write_bytes
+from edge_seg.frames import FrameSet
 from edge_seg.machine import this_machine
 from edge_seg.models.architectures import names
 from edge_seg.packing.contents import tool_versions
@@ -49,14 +50,18 @@ def pipelines(
 @app.command()
 def photographs(
     folder: Annotated[Path, typer.Argument(help="A folder with index.csv: see the README.")],
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", help="A labelled frame set to score besides.")
+    ] = None,
     out: Annotated[Path, typer.Option("-o", "--output")] = RESULTS / "photographs.json",
 ) -> None:
     """Score float and int8 on labelled photographs, per source."""
     from benchmarks.photographs import score
 
+    others = [FrameSet.open(name) for name in sets or []]
     with tempfile.TemporaryDirectory() as place:
         bundles = {name: _pack(name, Path(place)) for name in names()}
-        results = {name: score(name, bundle, folder) for name, bundle in bundles.items()}
+        results = {name: score(name, bundle, folder, others) for name, bundle in bundles.items()}
     for name, rows in results.items():
         table = Table(title=name)
         for column in ("source", "frames", "kind", "class", "float IoU", "int8 IoU", "int8 F1"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import functools
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import cv2
@@ -29,8 +29,13 @@ EGO_LANE = "ego_lane_area"
 TOLERANCE_PX = 5.0
 
 
-def score(model_name: str, bundle: Path, folder: Path) -> list[dict]:
-    """Return a row a source: name, kind, frames, and the scores of float and int8."""
+def score(
+    model_name: str, bundle: Path, folder: Path, others: Iterable[FrameSet] = ()
+) -> list[dict]:
+    """Return a row a source: name, kind, frames, and the scores of float and int8.
+
+    ``others`` are labelled sets to score besides, rendered from maps, say.
+    """
     with (folder / "index.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     groups = sorted({(r["source"], r["kind"]) for r in rows if r["kind"] in KINDS and r["mask"]})
@@ -45,15 +50,9 @@ def score(model_name: str, bundle: Path, folder: Path) -> list[dict]:
             path = Path(place) / f"{source}-{kind}"
             import_folder(folder, path, name=source, source=source, kind=kind)
             frames = FrameSet.open(path)
-            results.append(
-                {
-                    "source": source,
-                    "kind": kind,
-                    "frames": len(frames),
-                    "float": _scores(in_float, frames),
-                    "int8": _scores(segmenter, frames),
-                }
-            )
+            results.append(_row(source, kind, frames, in_float, segmenter))
+        for frames in others:
+            results.append(_row(frames.name, "rendered", frames, in_float, segmenter))
         for source in sorted({r["source"] for r in ego}):
             pairs = [_ego_lane(folder, r) for r in ego if r["source"] == source]
             results.append(
@@ -66,6 +65,16 @@ def score(model_name: str, bundle: Path, folder: Path) -> list[dict]:
                 }
             )
     return results
+
+
+def _row(source: str, kind: str, frames: FrameSet, in_float: object, segmenter: Segmenter) -> dict:
+    return {
+        "source": source,
+        "kind": kind,
+        "frames": len(frames),
+        "float": _scores(in_float, frames),
+        "int8": _scores(segmenter, frames),
+    }
 
 
 def _ego_lane(folder: Path, row: dict[str, str]) -> tuple[Frame, Mask]:
