@@ -39,6 +39,7 @@ def filled(readme: str, results: Path) -> str:
         "pipelines": _pipelines(records["x86-pipelines"]),
         "lane-test": _lane_test(records),
         "photographs": _photographs(records["photographs"]["models"]),
+        "real-roads": _real_roads(records["photographs"]["models"]),
         "footprint": _footprint(records["footprint"]),
         "scene": _scene(records["scene"]),
     }
@@ -188,6 +189,22 @@ def _photographs(models: Record) -> str:
         rows.append(cells)
     kinds = [f"{name} {kind}" for name in (UNET, "DeepLab") for kind in ("float", "int8")]
     return table(["source", "frames", *kinds], rows)
+
+
+def _real_roads(models: Record) -> str:
+    """Return the INT8 models' scores on whole sets of photographs, the short table."""
+    rows = []
+    for unet, deeplab in zip(models[UNET], models[DEEPLAB], strict=True):
+        drawn = unet["kind"] == "rendered" or unet["source"].startswith(training_tables.SIMULATED)
+        if "iou" in unet["int8"] and not drawn:
+            cells = [unet["source"], str(unet["frames"])]
+            for row in (unet, deeplab):
+                scores = row["int8"]
+                found = (scores["iou"].get("road"), scores["boundary_f1"].get("lane_marking"))
+                cells += [figure(value, 1) for value in found]
+            rows.append(cells)
+    heads = [f"{name}: {what}" for name in (UNET, "DeepLab") for what in ("road", "marking F1")]
+    return table(["photographs", "frames", *heads], rows)
 
 
 def _scene(record: Record) -> str:
