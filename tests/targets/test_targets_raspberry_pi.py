@@ -34,7 +34,7 @@ GATES = {"lane-unet": 0.2, "deeplabv3plus-mobilenetv2": 0.5}
 def pack_for_pi(tmp_path_factory: pytest.TempPathFactory) -> Pack:
     """Return what packs a shipped model with one engine, int8 alone, once."""
     folder = tmp_path_factory.mktemp("pi")
-    evaluation = every(FrameSet.open("lane-test"), 10, folder / "eval")
+    evaluation = every(FrameSet.open("lane-test"), 5, folder / "eval")
     calibration = every(FrameSet.open("lane-mini"), 2, folder / "calibration")
     cache = Cache(folder / "cache")
 
