@@ -7,14 +7,15 @@ import importlib
 import os
 import signal
 import sys
+from importlib.metadata import entry_points
 from tempfile import gettempdir
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Annotated, NoReturn
 
 import typer
 
 import edge_seg
-from edge_seg.errors import EdgeSegError
+from edge_seg.errors import EdgeSegError, in_one_line
 from edge_seg.files import explain
 
 COMMANDS = (
@@ -33,10 +34,13 @@ COMMANDS = (
 )
 """Each is a module beside this one that holds ``command``, or ``app`` where it has subcommands."""
 
+GROUP = "edge_seg.commands"
+"""The entry-point group in which other packages bring such modules, by the command's name."""
+
 EXTRAS = {
     "pack": ("torch", "onnx", "transformers", "safetensors", "jinja2", "markupsafe", "matplotlib"),
     "x86": ("onnxruntime", "openvino"),
-    "carla": ("carla", "panda3d", "direct"),
+    "carla": ("carla", "panda3d", "direct", "msgpack", "scipy", "av"),
 }
 """Import names that only some commands need, by the extra that brings them."""
 
@@ -68,11 +72,19 @@ def _options(
 
 def _register() -> None:
     for name in COMMANDS:
-        module = importlib.import_module(f"edge_seg.cli.{name}")
-        if hasattr(module, "app"):
-            app.add_typer(module.app, name=name)
-        else:
-            app.command(name)(module.command)
+        _add(name, importlib.import_module(f"edge_seg.cli.{name}"))
+    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
+        try:
+            _add(point.name, point.load())
+        except Exception as error:  # what another package got wrong stops no other command
+            print(f"warning: no command '{point.name}': {in_one_line(error)}", file=sys.stderr)
+
+
+def _add(name: str, module: ModuleType) -> None:
+    if hasattr(module, "app"):
+        app.add_typer(module.app, name=name)
+    else:
+        app.command(name)(module.command)
 
 
 _register()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -127,3 +128,29 @@ def test_targets_as_json() -> None:
 
 def test_targets_as_a_table() -> None:
     assert "x86" in runner.invoke(cli.app, ["targets"]).stdout
+
+
+GREET = """
+def command() -> None:
+    print("hello")
+"""
+
+
+def test_another_package_brings_a_command(tmp_path: Path) -> None:
+    info = tmp_path / "greet-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: greet\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        f"[{cli.GROUP}]\nbroken = no_such_module_anywhere\ngreet = greet\n"
+    )
+    (tmp_path / "greet.py").write_text(GREET)
+    done = subprocess.run(
+        [sys.executable, "-m", "edge_seg.cli", "greet"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+    assert (done.returncode, done.stdout) == (0, "hello\n")
+    assert [line for line in done.stderr.splitlines() if "'broken'" in line] == [
+        "warning: no command 'broken': No module named 'no_such_module_anywhere'"
+    ]

@@ -28,7 +28,7 @@ from edge_seg.quantize.ranges import collect_ranges
 from edge_seg.quantize.recipe import Recipe, encode
 from targets.raspberry_pi.emulate import __main__ as command
 from targets.raspberry_pi.emulate.guest import Guest, emulator_version
-from targets.raspberry_pi.emulate.proof import AGREEMENT, PROCESSORS, judge, prove
+from targets.raspberry_pi.emulate.proof import PROCESSORS, judge, prove
 from targets.raspberry_pi.emulate.tree import RUNTIMES, Tree
 
 
@@ -70,6 +70,10 @@ def make_bundle(path: Path, model: Model, engine_name: str) -> Path:
     return path
 
 
+SELF_TEST = 99.5
+"""Percent of equal pixels that a golden frame asks for where its manifest says nothing else."""
+
+
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory, fitted_model: Model) -> Path:
     return make_bundle(tmp_path_factory.mktemp("pi") / "lane.edgeseg", fitted_model, "litert")
@@ -106,7 +110,7 @@ def test_a_device_runs_the_bundle(pi4: Guest, bundle: Path, tmp_path: Path) -> N
         ({}, 99.99, 100.0, False),  # the same integer kernels: one pixel is one too many
         ({}, 100.0, 99.4, False),  # `edge-seg verify` itself refuses
         ({"precision": "float16"}, 99.91, 99.6, True),
-        ({"precision": "float16"}, 99.79, 99.6, False),
+        ({"precision": "float16"}, 99.49, 99.6, False),
         ({"engine": EngineRef("litert", "ai-edge-litert", "2.2.0")}, 99.91, 99.6, True),
         ({"winner": "litert/int8"}, 99.91, 99.6, True),  # a layer of it is computed in float
     ],
@@ -229,7 +233,7 @@ def test_the_old_runtime_agrees(
     (proof,) = prove(bundle, processors=[processor], runtime="tflite-runtime")
     assert (proof.runtime, proof.runtime_version) == ("tflite-runtime", guest.tree.version)
     assert proof.passed
-    assert proof.agreement_min >= AGREEMENT
+    assert proof.agreement_min >= SELF_TEST
 
 
 @pytest.mark.slow
@@ -242,4 +246,4 @@ def test_torch_gives_the_same_masks_with_qnnpack(
     (proof,) = prove(packed, processors=[processor])
     assert (proof.runtime, proof.runtime_version) == ("torch", guest.tree.version)
     assert proof.passed
-    assert proof.agreement_min >= AGREEMENT
+    assert proof.agreement_min >= SELF_TEST
