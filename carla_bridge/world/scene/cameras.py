@@ -68,6 +68,7 @@ class SceneCamera:
         *,
         labels: bool,
         depth: bool,
+        picture: bool = True,
     ) -> None:
         check_size(width, height)
         self.width, self.height, self.has_labels = width, height, labels
@@ -78,8 +79,9 @@ class SceneCamera:
         self._buffers: list[Any] = []
         copy = core.GraphicsOutput.RTMCopyRam
         buffer = self._buffer(width, height, labels)
-        self._picture = core.Texture()
-        buffer.addRenderTexture(self._picture, copy)
+        self._picture = core.Texture() if picture else None
+        if picture:
+            buffer.addRenderTexture(self._picture, copy)
         self._labels = core.Texture() if labels else None
         if labels:
             buffer.addRenderTexture(self._labels, copy, core.GraphicsOutput.RTPAuxRgba0)
@@ -138,45 +140,57 @@ class SceneCamera:
         roll: float,
         field: float,
         ground: float | None = None,
+        lamp: npt.ArrayLike | None = None,
     ) -> None:
         """Stand at ``eye`` (3,) metres and look along ``heading``.
 
         Degrees: heading from the x axis to the left, pitch up, roll to the right; ``field``
         is the whole field of view across. ``ground`` is the height at which a wet road
-        mirrors, 1.4 m under the eye without it. Raises `EdgeSegError` for what is no place.
+        mirrors, 1.4 m under the eye without it; ``lamp`` (6,) the place and direction of the
+        headlights by night, just below the eye without it. Raises `EdgeSegError` for what is no
+        place.
         """
         x, y, z = check_place(eye, heading, pitch, roll, field)
         self._lens.setFov(field)
         self._node.setPosHpr(x, y, z, heading - 90.0, pitch, roll)
         level = z - 1.4 if ground is None else ground
-        self._aim_headlights(np.array([x, y, z]), np.radians(heading))
+        if lamp is None:
+            angle = np.radians(heading)
+            lamp = (x, y, z - HEADLIGHTS_BELOW, np.cos(angle), np.sin(angle), -0.02)
+        self._aim_headlights(tuple(float(value) for value in np.asarray(lamp, dtype=float)))
         plane = core.LPlane(core.LVecBase3f(0, 0, 1), core.LPoint3f(0, 0, level))
         self._mirror.setMat(self._node.getMat() * plane.getReflectionMat())
 
-    def _aim_headlights(self, eye: npt.NDArray[np.float64], heading: float) -> None:
+    def _aim_headlights(self, lamp: tuple[float, ...]) -> None:
         """Tell the shaders what is this camera's own: its pixels, its mirror, its car's light."""
         state = core.NodePath("state")
         state.setShaderInput("pixelSize", (1.0 / self.width, 1.0 / self.height))
         state.setShaderInput("mirrored", self._image)
-        lamp = eye - [0.0, 0.0, HEADLIGHTS_BELOW]
-        ahead = (float(np.cos(heading)), float(np.sin(heading)), -0.02)
-        state.setShaderInput("beamFrom", tuple(map(float, lamp)))
-        state.setShaderInput("beamTo", ahead)
+        state.setShaderInput("beamFrom", lamp[:3])
+        state.setShaderInput("beamTo", lamp[3:])
         self._node.node().setInitialState(state.getState())
         state.setAttrib(core.CullFaceAttrib.makeReverse())  # a mirror turns every triangle over
         self._mirror.node().setInitialState(state.getState())
 
     def picture(self) -> Pixels:
         """Return colours (H, W, 3) uint8 BGR: the square root of light, clipped."""
-        return np.asarray(cv2.cvtColor(self._read(self._picture), cv2.COLOR_BGRA2BGR), np.uint8)
+        return np.asarray(cv2.cvtColor(self.raw_picture(), cv2.COLOR_BGRA2BGR), np.uint8)
+
+    def raw_picture(self) -> Pixels:
+        """Return the same with a fourth channel (H, W, 4), until the next frame overwrites it."""
+        return self._read(self._picture)
+
+    def raw_labels(self) -> Pixels:
+        """Return high and low byte of the id, and the tag (H, W, 4), until the next frame."""
+        return self._read(self._labels)
 
     def tags(self) -> Pixels:
         """Return CARLA's semantic tags (H, W) uint8."""
-        return np.ascontiguousarray(self._read(self._labels)[:, :, 2])
+        return np.ascontiguousarray(self.raw_labels()[:, :, 2])
 
     def instances(self) -> npt.NDArray[np.uint16]:
         """Return ids of things (H, W) uint16; 0 is what is no thing: road, ground, sky."""
-        pixels = self._read(self._labels)
+        pixels = self.raw_labels()
         low, high = pixels[:, :, 1].astype(np.uint16), pixels[:, :, 0].astype(np.uint16)
         return np.asarray(low | (high << 8), np.uint16)
 

@@ -94,7 +94,7 @@ def _pack(kinds: dict[str, str]) -> list[dict[str, str]]:
 def material(name: str, switches: Switches) -> Any:
     """Return the shader of a material: road, ground, verge, object, foliage ...."""
     defines = [*sorted(switches), *_DEFINES.get(name, ())]
-    source = {"marking": "paint", "ghost": "paint"}.get(name, name)
+    source = {"marking": "paint", "ghost": "paint", "moving": "object"}.get(name, name)
     fragment = "".join(map(_text, ("head.glsl", "light.glsl", f"{source}.frag")))
     return _make(_OUTPUTS.get(name, "") + _text("surface.vert"), fragment, defines)
 
@@ -104,12 +104,14 @@ _DEFINES = {
     "ghost": ("STROKE", "MARKING 0.0"),
     "foliage": ("FOLIAGE",),
     "object": ("SOLID", "LIGHTS 0.7"),
+    "moving": ("SOLID", "MOVED", "LIGHTS 0.7"),
 }
 _OUTPUTS = {
     "marking": "out vec2 edge;\n",
     "ghost": "out vec2 edge;\n",
     "foliage": "out vec2 grainAt;\n",
     "object": "out vec2 grainAt;\n",
+    "moving": "out vec2 grainAt;\n",
 }
 """What the vertex shader hands to some materials alone."""
 
@@ -130,6 +132,12 @@ def sky_map() -> Any:
 def caster(switches: Switches) -> Any:
     """Return the shader of what throws shadows; ABOVE leaves what is open underneath."""
     return _make(_text("shadow.vert"), _text("shadow.frag"), sorted(switches))
+
+
+@functools.cache
+def still_shadows() -> Any:
+    """Return the shader that copies a shadow map, heights included."""
+    return _make(_text("sky_map.vert"), _text("still_shadows.frag"), [])
 
 
 @functools.cache

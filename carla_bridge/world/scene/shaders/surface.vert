@@ -1,7 +1,10 @@
 // Every material's vertex shader. What is linear in the place, or changes slowly with it, is
-// computed here and handed down. Switches: STROKE, FOLIAGE, SOLID.
+// computed here and handed down. Switches: STROKE, FOLIAGE, SOLID, MOVED.
 uniform mat4 p3d_ModelViewProjectionMatrix;
 uniform mat4 p3d_ViewMatrixInverse;
+#ifdef MOVED
+uniform mat4 p3d_ModelMatrix;
+#endif
 uniform vec3 sun;             // unit vector towards it
 uniform vec2 slope;           // metres that a shadow moves per metre of height
 uniform vec3 groundBox;       // centre x, y, 1 / width
@@ -22,7 +25,7 @@ flat out vec3 label;
 flat out vec3 eye;
 
 void main() {
-    vec3 at = p3d_Vertex.xyz;  // nothing is moved after it is built: model space is the world
+    vec3 at = p3d_Vertex.xyz;  // most is not moved after it is built: model space is the world
     uvw = p3d_MultiTexCoord0.xyz;
     vec3 n = p3d_Normal;
     float id = p3d_MultiTexCoord0.w;
@@ -51,6 +54,10 @@ void main() {
     grainAt = (abs(n.z) > 0.7 ? at.xy : vec2(at.x + at.y, at.z)) * 0.21;
 #endif
     gl_Position = p3d_ModelViewProjectionMatrix * vec4(at, 1.0);
+#ifdef MOVED
+    at = (p3d_ModelMatrix * p3d_Vertex).xyz;
+    n = normalize(mat3(p3d_ModelMatrix) * n);
+#endif
     gl_Position.y = -gl_Position.y;  // images have their first row on top
     place = at;
     shade = vec3(max(dot(n, sun), 0.0), 0.6 + 0.4 * n.z, exp(-air.x * distance(at, eye)));
