@@ -220,13 +220,23 @@ def test_headlights_shine_by_night(world: Studio) -> None:
 def test_nothing_solid_stands_on_the_lanes(world: Studio) -> None:
     roads = read_roads(shipped_maps.text("Straight"), "Straight")
     boxes = world.obstacles
-    assert boxes.shape[1] == 5 and len(boxes) > 10 and np.isfinite(boxes).all()
+    assert boxes.shape[1] == 6 and len(boxes) > 10 and np.isfinite(boxes).all()
+    assert DistanceMap(roads, CARRIAGEWAY).at(_corners(boxes)).min() > 0.0
+    assert (boxes[:, 2:4] <= 20.0).all()
+
+
+def test_houses_leave_the_corners_of_a_town_free(world: Studio) -> None:
+    text = shipped_maps.text("Town")
+    with closing(Studio(text, seed=0)) as town:
+        boxes = town.obstacles
+    gap = DistanceMap(read_roads(text, "Town"), CARRIAGEWAY).at(_corners(boxes))
+    assert len(boxes) > 1000 and gap.min() > 0.0
+
+
+def _corners(boxes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     ahead = np.stack([np.cos(boxes[:, 4]), np.sin(boxes[:, 4])], 1) * boxes[:, 2:3]
     aside = np.stack([-np.sin(boxes[:, 4]), np.cos(boxes[:, 4])], 1) * boxes[:, 3:4]
-    corners = [boxes[:, :2] + i * ahead + j * aside for i in (-1, 1) for j in (-1, 1)]
-    gap = DistanceMap(roads, CARRIAGEWAY).at(np.concatenate(corners))
-    assert gap.min() > 0.0
-    assert (boxes[:, 2:4] <= 20.0).all()
+    return np.concatenate([boxes[:, :2] + i * ahead + j * aside for i in (-1, 1) for j in (-1, 1)])
 
 
 @pytest.mark.parametrize("kind", sorted(PARAMETERS))

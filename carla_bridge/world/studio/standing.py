@@ -2,10 +2,11 @@
 
     standing = stand(land, dice)
     standing.mesh, standing.lamps     # what the scene draws
-    standing.boxes                    # (n, 5): x, y, half length, half width, heading
+    standing.boxes            # (n, 6): x, y, half length, half width, heading, height of the ground
 
 Of each thing, what is between a kerb's and a car's height above the ground counts as solid, but
-for leaves; it is cut into pieces, so that no box spans a bend.
+for leaves; it is cut into pieces, and its sides by where they face, so that no box spans a bend
+or the open ground in front of a corner.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ FREE = 0.25
 """Metres that all things keep from lanes that are driven on."""
 PIECE = 6.0
 """Metres of the squares that things are cut by."""
+FACINGS = 8
+"""Directions in which the sides of a piece are told apart, back and front being one."""
 NEAR = 15.0
 """Metres from a lane that is driven on; what is further away is never met."""
 THINNEST = 0.05
@@ -58,7 +61,9 @@ def stand(land: Land, dice: Dice) -> Standing:
     driven = DistanceMap(land.roads, CARRIAGEWAY)
     low = _low(things.mesh, land, driven)
     mesh, kept = _clear(things.mesh, low, driven)
-    return Standing(_renumbered(mesh), things.lamps, _boxes(mesh, low[kept]))
+    boxes = _boxes(mesh, low[kept])
+    ground = land.height(boxes[:, :2])
+    return Standing(_renumbered(mesh), things.lamps, np.column_stack([boxes, ground]))
 
 
 def _low(mesh: Mesh, land: Land, driven: DistanceMap) -> npt.NDArray[np.bool_]:
@@ -98,16 +103,25 @@ def _renumbered(mesh: Mesh) -> Mesh:
 
 
 def _boxes(mesh: Mesh, low: npt.NDArray[np.bool_]) -> Array:
-    """Return the boxes (n, 5) of ``low`` triangles, thing by thing and piece by piece."""
+    """Return the boxes (n, 5) of ``low`` triangles, thing by thing and side by side."""
     triangles = mesh.triangles[low]
-    corners = mesh.vertices["vertex"][triangles, :2].astype(np.float32)
+    whole = mesh.vertices["vertex"][triangles].astype(float)
+    corners = whole[:, :, :2].astype(np.float32)
     number = mesh.vertices["texcoord"][triangles[:, 0], 3].astype(np.int64)
     cell = np.floor(corners.mean(axis=1) / PIECE).astype(np.int64)
-    key = np.column_stack([number, cell])
+    key = np.column_stack([number, cell, _facing(whole)])
     order = np.lexsort(key.T[::-1])
     cuts = np.flatnonzero((np.diff(key[order], axis=0) != 0).any(axis=1)) + 1
     boxes = [_box(piece.reshape(-1, 2)) for piece in np.split(corners[order], cuts) if len(piece)]
     return np.array(boxes).reshape(-1, 5)
+
+
+def _facing(corners: Array) -> npt.NDArray[np.int64]:
+    """Return the number of the direction that triangles (n, 3, 3) face, -1 for lying ones."""
+    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    upright = np.abs(normal[:, 2]) < np.hypot(normal[:, 0], normal[:, 1])
+    turn = np.arctan2(normal[:, 1], normal[:, 0]) / np.pi * FACINGS
+    return np.where(upright, np.round(turn).astype(np.int64) % FACINGS, -1)
 
 
 def _box(points: npt.NDArray[np.float32]) -> tuple[float, ...]:

@@ -1,0 +1,1 @@
+"""Commands of the bridge; `edge-seg` finds them by the entry points `edge_seg.commands`."""

@@ -1,0 +1,1 @@
+"""The server that speaks CARLA's protocol for the real `carla` client."""
