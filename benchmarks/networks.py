@@ -1,10 +1,9 @@
-"""Which width and input size: networks that are trained for equally long, on photographs.
+"""Which width and input size: networks that are trained on equally many frames, on photographs.
 
 for base, size in candidates():
-    row = run(base, size, settings, minutes=20, pictures=pictures, workers=1)
+    row = run(base, size, settings, pictures, workers=1)
 
-A large network sees fewer frames in the same time. How many steps fit is measured first, in a
-short training; the schedule of the learning rate ends with them.
+What a larger network costs stands beside what it gains: its arithmetic, and a forward pass.
 """
 
 from __future__ import annotations
@@ -22,13 +21,14 @@ from edge_seg.classes import LANE
 from edge_seg.models.count import count
 from edge_seg.models.model import from_network
 from edge_seg.preprocess import InputSpec
-from edge_seg.training.loop import WINDOW
 from edge_seg.training.settings import Settings
 
 BASES = (16, 24)
 """The widest whose weights, in float16, have less than 10 MB is 24."""
 SIZES = ((192, 384), (256, 512), (320, 640))
-TIMED = 5
+LOSS = "ce+lovasz"
+"""Of those compared, the one that finds lane markings in so few steps (docs/training.md)."""
+TIMED = 20
 
 
 def candidates() -> Iterator[tuple[int, tuple[int, int]]]:
@@ -45,11 +45,10 @@ def run(
     base: int,
     size: tuple[int, int],
     settings: Settings,
-    minutes: float,
     pictures: list[Photograph],
     workers: int,
 ) -> dict[str, Any]:
-    """Train one candidate for ``minutes`` and measure it."""
+    """Train one candidate and measure it."""
     height, width = size
     settings = msgspec.structs.replace(
         settings,
@@ -58,9 +57,8 @@ def run(
         width=width,
         crop_height=height,
         crop_width=width,
+        loss=LOSS,
     )
-    seconds = _seconds_a_step(settings, workers)
-    settings = msgspec.structs.replace(settings, steps=max(20, int(60 * minutes / seconds)))
     begin = perf_counter()
     state = learn(settings, (), workers)
     spent = perf_counter() - begin
@@ -76,13 +74,6 @@ def run(
         "loss": state.history[-1].loss,
         "scores": scores(state, pictures),
     }
-
-
-def _seconds_a_step(settings: Settings, workers: int) -> float:
-    """Time the second window of a short training: in the first, workers start."""
-    state = learn(msgspec.structs.replace(settings, steps=2 * WINDOW), (), workers)
-    first, second = (record.seconds for record in state.history)
-    return (second - first) / WINDOW
 
 
 def _forward_ms(network: torch.nn.Module, spec: InputSpec) -> float:

@@ -70,7 +70,7 @@ def transfer(
 
 def compare_networks(
     photographs: Photographs = None,
-    minutes: Annotated[float, typer.Option(min=0.1, help="Of training, for each.")] = 20,
+    steps: Steps = 600,
     seed: Seed = 0,
     batch: Batch = 8,
     limit: Limit = 60,
@@ -78,16 +78,16 @@ def compare_networks(
     bf16: Bf16 = True,
     out: Output = RESULTS / "networks.json",
 ) -> None:
-    """Train widths and input sizes for equally long."""
+    """Train widths and input sizes on equally many frames."""
     be_kind_to_memory_and_cores()
     from benchmarks import networks, training_tables
     from benchmarks import transfer as made
 
-    settings = msgspec.structs.replace(made.setup(1, batch, bf16), seed=seed)
-    with made.comparison(out, settings, photographs, limit, minutes) as (results, pictures):
+    settings = msgspec.structs.replace(made.setup(steps, batch, bf16), seed=seed)
+    with made.comparison(out, settings, photographs, limit) as (results, pictures):
 
         def train(base: int, size: tuple[int, int]) -> dict[str, Any]:
-            return networks.run(base, size, settings, minutes, pictures, workers)
+            return networks.run(base, size, settings, pictures, workers)
 
         trainings: list[Training] = [
             (networks.name_of(base, size), seed, lambda base=base, size=size: train(base, size))
@@ -95,7 +95,7 @@ def compare_networks(
         ]
         _complete(results, trainings)
     rows = map(training_tables.network_row, results.runs)
-    _show(f"{minutes:g} minutes each", training_tables.NETWORK_HEADS, rows)
+    _show(f"{steps} steps each", training_tables.NETWORK_HEADS, rows)
 
 
 def compare_losses(

@@ -54,16 +54,23 @@ def readme_table(record: dict[str, Any]) -> str:
     )
 
 
-NETWORK_HEADS = ["", "GMAC", "forward, ms", "steps", "road IoU", "marking IoU", "marking F1"]
+NETWORK_HEADS = ["", "GMAC", "forward, ms", "road IoU, %", "marking IoU, %", "marking F1, %"]
 
 
 def network_row(record: dict[str, Any]) -> list[str]:
     """Return a line of the table: size, speed, and the photographs' measures."""
     real = (mean([record], m) for m in ("road_iou", "lane_marking_iou", "lane_marking_f1"))
-    speed = (figure(record["gmac"], 2), figure(record["forward_ms"], 1), str(record["steps"]))
+    speed = (figure(record["gmac"], 2), figure(record["forward_ms"], 1))
     return [record["name"], *speed, *(figure(value, 1) for value in real)]
 
 
 def networks_table(record: dict[str, Any]) -> str:
     """Return the table of widths and input sizes, in Markdown."""
-    return table(NETWORK_HEADS, map(network_row, record["runs"]))
+    training = record["setup"]["training"]
+    seeds = len({run["seed"] for run in record["runs"]})
+    return (
+        f"{table(NETWORK_HEADS, map(network_row, record['runs']))}\n\nMeans over the sources of "
+        f"photographs (they took no part in training); {training['steps']} steps of "
+        f"{training['batch']}, {seeds} seed{'s' * (seeds > 1)}; "
+        "a forward pass is float32 PyTorch's."
+    )

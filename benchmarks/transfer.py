@@ -175,12 +175,10 @@ def run(
 
 @contextlib.contextmanager
 def comparison(
-    path: Path, settings: Settings, folder: Path | None, limit: int, minutes: float | None = None
+    path: Path, settings: Settings, folder: Path | None, limit: int
 ) -> Iterator[tuple[Results, list[Photograph]]]:
     """Yield the file of runs, with those that are there already, and what to measure on."""
     about = {name: value for name, value in msgspec.to_builtins(settings).items() if name != "seed"}
-    if minutes is not None:
-        about = {**about, "steps": None, "minutes": minutes}
     with tempfile.TemporaryDirectory() as place:
         pictures = photographs(folder, Path(place), limit) if folder is not None else []
         counts = {f"{p.source} ({p.kind})": len(p.frames) for p in pictures}

@@ -20,7 +20,7 @@ from torch import nn
 
 from edge_seg.errors import EdgeSegError
 
-WIDTHS = (16, 32, 64, 128)
+WIDTHS = (16, 24, 32, 64, 128)
 
 
 class UNetConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
