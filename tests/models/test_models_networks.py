@@ -32,7 +32,7 @@ def unet_parameters(base: int, depth: int, classes: int) -> int:
     return total + base * classes + classes
 
 
-@pytest.mark.parametrize(("base", "depth"), [(16, 4), (32, 4), (16, 2)])
+@pytest.mark.parametrize(("base", "depth"), [(16, 4), (24, 4), (32, 4), (16, 2)])
 def test_unet_has_the_parameters_of_the_paper(base: int, depth: int) -> None:
     network = unet.build(unet.UNetConfig(base=base, depth=depth))
     assert sum(p.numel() for p in network.parameters()) == unet_parameters(base, depth, 3)
