@@ -1,15 +1,18 @@
-"""A device's own latency, added to the bundle: what ``edge-seg bench BUNDLE --attach`` does.
+"""What is found out later, added to the bundle: what ``--attach`` of bench and drive does.
 
     require_attachable(path)                            # before the work: quick to refuse
     measured = measure(path, [], frames, count=200)
-    attach(path, measured, threads=4)                   # the file is whole at every moment
+    attach(path, measured, threads=4)                   # a device's own latency
+    attach_driven(path, digest, [driven])               # how it drove in closed loop
 
+The file is whole at every moment.
 Only the manifest changes: every member stays as it was packed, byte for byte. A signature covers
 the manifest, so a signed bundle is signed anew or left alone.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +22,7 @@ import numpy as np
 from edge_seg import engines
 from edge_seg.bundle.archive import Bundle, open_bundle, write_bundle
 from edge_seg.bundle.errors import BundleError
-from edge_seg.bundle.manifest import Latency, Manifest, check_runs_here, encode
+from edge_seg.bundle.manifest import Driven, Latency, Manifest, check_runs_here, encode
 from edge_seg.comparison import Measured
 from edge_seg.files import require_writable
 from edge_seg.pipeline import Timings
@@ -32,10 +35,16 @@ SAMPLES = 500
 
 
 def require_attachable(path: Path, signing_key: Ed25519PrivateKey | None = None) -> None:
-    """Raise `EdgeSegError` where nothing could be attached: better now than after the work."""
+    """Raise `EdgeSegError` where no latency could be attached: better now than after the work."""
+    _check_device(require_rewritable(path, signing_key))
+
+
+def require_rewritable(path: Path, signing_key: Ed25519PrivateKey | None = None) -> Bundle:
+    """Raise `EdgeSegError` where the manifest could not be changed; return the bundle."""
     bundle = open_bundle(path)
     _check(bundle, signing_key)
     require_writable(path.resolve())
+    return bundle
 
 
 def attach(
@@ -49,17 +58,51 @@ def attach(
     ``threads`` is what the engine was allowed. The entry takes the place of an earlier one of
     the same device, runtime and threads. Raises `EdgeSegError` as `require_attachable` does.
     """
+
+    _check_device(open_bundle(path))
+
+    def with_latency(manifest: Manifest) -> Manifest:
+        latency = latency_of(manifest, measured, threads)
+        kept = [entry for entry in manifest.latencies if _identity(entry) != _identity(latency)]
+        return msgspec.structs.replace(manifest, latencies=[*kept, latency])
+
+    return _rewrite(path, measured.digest, with_latency, signing_key)
+
+
+def attach_driven(
+    path: Path,
+    digest: str,
+    driven: Sequence[Driven],
+    signing_key: Ed25519PrivateKey | None = None,
+) -> Bundle:
+    """Add how the bundle of this digest drove to its manifest.
+
+    An entry takes the place of an earlier one of the same latency, simulator, maps, weather and
+    speed. Raises `EdgeSegError` as `require_rewritable` does.
+    """
+    new = {_circumstances(entry) for entry in driven}
+
+    def with_driven(manifest: Manifest) -> Manifest:
+        kept = [entry for entry in manifest.driven if _circumstances(entry) not in new]
+        return msgspec.structs.replace(manifest, driven=[*kept, *driven])
+
+    return _rewrite(path, digest, with_driven, signing_key)
+
+
+def _rewrite(
+    path: Path,
+    digest: str,
+    change: Callable[[Manifest], Manifest],
+    signing_key: Ed25519PrivateKey | None,
+) -> Bundle:
+    """Write the bundle of this digest anew with a changed manifest, every member as it was."""
     path = path.resolve()  # a link stays one: what it points at is rewritten
     bundle = open_bundle(path)
     _check(bundle, signing_key)
-    if bundle.digest != measured.digest:
+    if bundle.digest != digest:
         raise BundleError(f"{path}: was replaced while it was measured: run this command again")
-    manifest = bundle.manifest
-    latency = latency_of(manifest, measured, threads)
-    kept = [entry for entry in manifest.latencies if _identity(entry) != _identity(latency)]
-    members = {name: bundle.read(name) for name in manifest.members}
-    manifest = msgspec.structs.replace(manifest, latencies=[*kept, latency])
-    return write_bundle(path, manifest, members, signing_key)
+    members = {name: bundle.read(name) for name in bundle.manifest.members}
+    return write_bundle(path, change(bundle.manifest), members, signing_key)
 
 
 def latency_of(manifest: Manifest, measured: Measured, threads: int | None) -> Latency:
@@ -102,19 +145,17 @@ def _identity(latency: Latency) -> tuple[str, str, int | None]:
     return latency.device, latency.runtime, latency.threads
 
 
+def _circumstances(driven: Driven) -> tuple[object, ...]:
+    maps = tuple(driven.maps)
+    return driven.latency, driven.simulator, maps, driven.weather, driven.speed_kmh
+
+
 def _check(bundle: Bundle, signing_key: Ed25519PrivateKey | None) -> None:
     if bundle.signature is not None and signing_key is None:
         raise BundleError(
             f"{bundle.path}: is signed, and what is attached breaks the signature: "
             "sign it anew with --sign KEY"
         )
-    try:
-        check_runs_here(bundle.manifest)
-    except BundleError as error:
-        raise BundleError(
-            f"{bundle.path}: is for {bundle.manifest.architecture!r}: what is attached is measured "
-            "on the device itself; run this command there"
-        ) from error
     if not _known(
         msgspec.json.decode(bundle.manifest_bytes), msgspec.json.decode(encode(bundle.manifest))
     ):
@@ -122,6 +163,16 @@ def _check(bundle: Bundle, signing_key: Ed25519PrivateKey | None) -> None:
             f"{bundle.path}: a newer edge-seg packed it with facts that this one would lose: "
             "upgrade with pip install -U edge-seg"
         )
+
+
+def _check_device(bundle: Bundle) -> None:
+    try:
+        check_runs_here(bundle.manifest)
+    except BundleError as error:
+        raise BundleError(
+            f"{bundle.path}: is for {bundle.manifest.architecture!r}: what is attached is measured "
+            "on the device itself; run this command there"
+        ) from error
 
 
 def _known(packed: object, again: object) -> bool:

@@ -173,6 +173,38 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     passed: bool
 
 
+class Driven(msgspec.Struct, frozen=True, kw_only=True):
+    """How the bundle drove in closed loop, at one latency: what ``edge-seg drive --attach`` adds.
+
+    ``latency`` is what was injected, ``estimate`` True where nobody measured it; ``simulator`` is
+    the built-in world or a CARLA server. Completion and scores are 0..100, ``score_form`` says
+    which of the leaderboard's forms ``driving_score`` has. Cross-track error is from the lane's
+    middle, ``mask_iou`` against the simulator's own masks on the way.
+    """
+
+    latency: str
+    estimate: bool = False
+    simulator: str
+    maps: list[str]
+    weather: str
+    speed_kmh: float
+    seed: int = 0
+    runs: Count
+    km: float
+    completion: Percent
+    driving_score: float
+    score_form: str = ""
+    departures_per_km: float
+    lane_invasions_per_km: float
+    collisions: Count
+    cross_track_mean_m: float
+    cross_track_p95_m: float
+    control_age_p50_ms: float | None = None
+    control_age_p99_ms: float | None = None
+    mask_iou: dict[str, Percent | None] = {}
+    tools: dict[str, str] = {}
+
+
 class Machine(msgspec.Struct, frozen=True):
     """The machine that the numbers were measured on."""
 
@@ -232,6 +264,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     winner: str | None = None
     latencies: list[Latency] = []
     proven: list[Proof] = []
+    driven: list[Driven] = []
     versions: dict[str, str] = {}
     machine: Machine | None = None
     members: dict[str, Member] = {}

@@ -29,6 +29,7 @@ def command(
     """Show what a bundle holds and what was measured; nothing in it is run."""
     from edge_seg.bundle import open_bundle
     from edge_seg.cli import console
+    from edge_seg.cli.tables import driven_table
     from edge_seg.files import require_apart, write_bytes
 
     require_apart([goal for goal in (report, model) if goal], [bundle])
@@ -39,7 +40,8 @@ def command(
     if json:
         print(opened.manifest_bytes.decode())
     elif report is None and model is None:
-        for table in (_facts(opened), _candidates(opened), _files(opened)):
+        driven = [driven_table(opened.manifest.driven)] if opened.manifest.driven else []
+        for table in (_facts(opened), _candidates(opened), *driven, _files(opened)):
             console.output.print(table)
 
 

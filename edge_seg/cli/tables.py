@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from edge_seg.bench import Benchmark
-from edge_seg.bundle.manifest import Candidate
+from edge_seg.bundle.manifest import Candidate, Driven
 from edge_seg.figures import figure
 from edge_seg.metrics import Evaluation
 
@@ -80,6 +81,32 @@ def benchmark_table(benchmark: Benchmark) -> Table:
         notes.append(Text(f"attached to {benchmark.attached}", style="green"))
     table.caption = Text("\n").join(notes) if notes else None
     return table
+
+
+def driven_table(driven: Sequence[Driven]) -> Table:
+    """Return how a bundle drove: a row for each latency and place."""
+    table = Table(title="Driven", box=box.SIMPLE)
+    table.add_column("latency", overflow="fold")
+    titles = ("km", "done %", "score", "departures/km", "lane p95 m", "mIoU %")
+    for title in titles:
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("where", overflow="fold")
+    for row in driven:
+        known = [iou for iou in row.mask_iou.values() if iou is not None]
+        numbers = (row.km, row.completion, row.driving_score, row.departures_per_km)
+        table.add_row(
+            Text(f"{row.latency}, an estimate" if _unsaid(row) else row.latency),
+            *(figure(number) for number in numbers),
+            figure(row.cross_track_p95_m),
+            figure(sum(known) / len(known) if known else None),
+            Text(f"{', '.join(row.maps)} at {row.speed_kmh:g} km/h, {row.weather} "
+                 f"({row.simulator})"),
+        )  # fmt: skip
+    return table
+
+
+def _unsaid(row: Driven) -> bool:
+    return row.estimate and "estimate" not in row.latency
 
 
 def _how(row: Candidate) -> str:

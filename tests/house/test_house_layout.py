@@ -18,6 +18,15 @@ MAY_IMPORT = {
     "carla_bridge": set(PACKAGES) - {"ros_nodes"},
     "ros_nodes": set(PACKAGES) - {"carla_bridge"},
 }
+BRIDGE_MAY_IMPORT = {
+    "world": {"world"},
+    "driving": {"driving"},
+    "client": {"client", "world"},
+    "recording": {"recording", "client", "world"},
+    "evaluation": {"evaluation", "client", "driving", "world"},
+    "report": {"report", "evaluation", "driving", "world"},
+}
+"""The parts of carla_bridge; its `cli` uses them all."""
 RENDER = ROOT / "edge_seg/cli/frames.py"
 """`edge-seg frames render` asks the built-in world for frames, when it is run."""
 
@@ -110,6 +119,14 @@ def test_what_runs_on_a_device_imports_no_packing_library(module: str) -> None:
     loaded = {name.partition(".")[0] for name in loaded_with(module, set())}
     assert module_file(module) is not None
     assert not loaded & PACKING_ONLY
+
+
+@pytest.mark.parametrize("part", BRIDGE_MAY_IMPORT)
+def test_the_bridge_s_parts_import_one_way(part: str) -> None:
+    main = ROOT / "carla_bridge/world/__main__.py"  # the command, for a process without edge-seg
+    for path in files(f"carla_bridge/{part}"):
+        found = {name.split(".")[1] for name, _ in imports(path) if name[:13] == "carla_bridge."}
+        assert path == main or found <= BRIDGE_MAY_IMPORT[part], path
 
 
 def test_every_entry_point_names_something_that_is_there() -> None:
