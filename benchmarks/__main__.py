@@ -202,6 +202,17 @@ def calibration(
 
 
 @app.command()
+def drive(
+    folder: Annotated[Path, typer.Argument(help="What edge-seg drive -o wrote.")],
+    out: Annotated[Path, typer.Option("-o", "--output")] = RESULTS / "drive.json",
+) -> None:
+    """Keep a drive's figures, for the tables of the README and of docs/driving.md."""
+    from benchmarks.drive import kept
+
+    _keep(out, kept(folder))
+
+
+@app.command()
 def readme(path: Annotated[Path, typer.Argument()] = Path("README.md")) -> None:
     """Put the figures of the results into the README's tables."""
     from benchmarks.readme import filled

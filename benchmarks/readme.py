@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from benchmarks import calibration_table, training_tables
+from benchmarks import calibration_table, drive, training_tables
 from benchmarks.markdown import table
 from edge_seg.figures import figure
 
@@ -49,6 +49,8 @@ def filled(readme: str, results: Path) -> str:
         made["networks"] = training_tables.networks_table(records["networks"])
     if "calibration" in records:
         made["calibration"] = calibration_table.readme_table(records["calibration"])
+    if "drive" in records:
+        made |= drive.tables(records["drive"])
     return _PLACE.sub(lambda m: f"{m[1]}\n{made[m['name']]}\n{m[3]}", readme)
 
 
