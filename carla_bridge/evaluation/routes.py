@@ -3,7 +3,7 @@
     route = plan_route(session.map, start, length_m=400.0, seed=7)
     where = route.locate(x_m, y_m, near_m=where.progress_m)
     where.cross_track_m, where.heading_deg       # right of the lane's centre positive
-    route.guide(where, x_m, y_m, yaw_deg)        # the driver's `Guide` through a junction, or None
+    route.guide(where, x_m, y_m, yaw_deg)        # the driver's `Guide` through a junction or corner
 
 A route is the centre line of lanes, a point a metre, from a spawn point; where lanes part it
 goes on at random, seeded. Coordinates are CARLA's, metres and degrees, y and yaw to the right;
@@ -32,8 +32,10 @@ SHORTEST_M = 50.0
 """A shorter route says nothing: the car needs 20 m to get up to speed."""
 ATTEMPTS = 20
 """Random walks tried for one that does not end at a dead end; the longest is taken."""
-GUIDE_BEFORE_M, GUIDE_AFTER_M = 12.0, 4.0
+GUIDE_BEFORE_M, GUIDE_AFTER_M = 20.0, 4.0
 """Junctions have no markings and lanes part there: the map leads from here to there."""
+CORNER_1PM = 1.0 / 15.0
+"""A road that bends more sharply is led through too: its lane leaves the camera's field of view."""
 GUIDE_AHEAD_M, GUIDE_BEHIND_M, GUIDE_BEYOND_M = 40.0, 10.0, 15.0
 """Of the centre line that a guide shows: around the car, and on into the lane it leads to."""
 BEND_M = 4.0
@@ -84,7 +86,7 @@ class Route:
             np.asarray(lane_width_m, float),
             inside,
             along,
-            _around(along, inside),
+            _around(along, inside | (_bends_1pm(np.asarray(yaw_deg, float), along) > CORNER_1PM)),
         )
 
     @property
@@ -126,9 +128,9 @@ class Route:
         )
 
     def guide(self, where: Where, x_m: float, y_m: float, yaw_deg: float) -> Guide | None:
-        """Return the route around a car in or at a junction, as a navigation system tells it.
+        """Return the route around a car in or at a junction or corner, as a navigation tells it.
 
-        It shows the way through the junction and ``GUIDE_BEYOND_M`` into the lane behind it.
+        It shows the way through it and ``GUIDE_BEYOND_M`` into the lane behind it.
         """
         if not where.guided:
             return None
@@ -197,7 +199,7 @@ def _route(walk: Sequence[Any]) -> Route:
 
 
 def _around(along_m: Floats, junction: Bools) -> Bools:
-    """Return which points are in a junction, shortly before or behind one."""
+    """Return which points are in a junction or corner, shortly before or behind one."""
     inside = along_m[junction]
     if not len(inside):
         return np.zeros(len(along_m), bool)
@@ -214,14 +216,18 @@ def sharpest_bend_1pm(yaw_deg: Floats, along_m: Floats) -> float:
     >>> sharpest_bend_1pm(np.degrees(np.arange(9.0) / 20.0), np.arange(9.0))  # a 20 m circle
     0.05
     """
+    return round(float(np.max(_bends_1pm(yaw_deg, along_m), initial=0.0)), 6)
+
+
+def _bends_1pm(yaw_deg: Floats, along_m: Floats) -> Floats:
+    """Return the curvature (n,) at each point, 0 where too little of the line lies before it."""
     if not len(along_m):
-        return 0.0
+        return np.zeros(0)
     headings = np.unwrap(np.radians(yaw_deg))
     before = np.maximum(along_m - BEND_M, along_m[0])
     lengths = along_m - before
-    long = lengths >= BEND_M / 2.0
-    turns = np.abs(headings - np.interp(before, along_m, headings))[long]
-    return round(float(np.max(turns / lengths[long], initial=0.0)), 6)
+    turns = np.abs(headings - np.interp(before, along_m, headings))
+    return np.where(lengths >= BEND_M / 2.0, turns / np.maximum(lengths, 1e-9), 0.0)
 
 
 def to_vehicle(points: Floats, x_m: float, y_m: float, yaw_deg: float) -> Floats:
