@@ -22,6 +22,7 @@ from carla_bridge.world.server.refusals import Refusals, shown
 from carla_bridge.world.server.rpc import RpcServer
 from carla_bridge.world.server.sockets import PortInUseError
 from carla_bridge.world.server.streams import Streams
+from carla_bridge.world.server.subscriber import Subscriber
 from edge_seg.errors import EdgeSegError
 
 HOST = "127.0.0.1"
@@ -530,3 +531,20 @@ def test_readers_that_come_and_go_leave_nothing_behind(streams: Streams) -> None
     streams.send(camera, b"x")
     eventually(lambda: not streams.has_subscriber(camera))
     eventually(lambda: threading.active_count() <= threads)
+
+
+def test_a_reader_that_went_keeps_its_number_until_it_is_let_go() -> None:
+    # Closed any earlier, the number would go to another connection, which the lobby still knows.
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    subscriber = Subscriber(ours)
+    theirs.close()
+    subscriber.send((b"image",))
+    subscriber.send((b"image",))
+    time.sleep(0.05)
+    assert ours.fileno() >= 0
+    subscriber.close()
+    deadline = time.monotonic() + 10.0
+    while ours.fileno() >= 0 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert ours.fileno() == -1

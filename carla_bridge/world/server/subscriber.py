@@ -47,7 +47,7 @@ class Subscriber:
         self._waiting: deque[tuple[Part, ...]] = deque()
         self._waiting_bytes = 0
         self._late = False
-        self._closed = False
+        self._closed = self._gone = False
         threading.Thread(target=self._run, name="subscriber", daemon=True).start()
 
     def send(self, parts: Sequence[Part]) -> None:
@@ -72,12 +72,14 @@ class Subscriber:
             self._connection.shutdown(socket.SHUT_RDWR)
 
     def _has_room(self) -> bool:
-        return self._closed or (
-            len(self._waiting) < MOST_WAITING and self._waiting_bytes < MOST_WAITING_BYTES
+        return (
+            self._closed
+            or self._gone
+            or (len(self._waiting) < MOST_WAITING and self._waiting_bytes < MOST_WAITING_BYTES)
         )
 
     def _put(self, parts: Sequence[Part]) -> None:
-        if self._closed:
+        if self._closed or self._gone:
             return
         while not self._has_room():
             self._waiting_bytes -= _size(self._waiting.popleft())
@@ -99,7 +101,8 @@ class Subscriber:
             with self._changed:
                 self._write()
                 self._changed.notify_all()
-        # Here and nowhere else: another connection may get the number of one that is closed.
+        # Here and nowhere else, when the lobby has let it go: another connection may get the
+        # number of one that is closed.
         self._connection.close()
 
     def _write(self) -> None:
@@ -113,8 +116,10 @@ class Subscriber:
                     self._begun[0] = self._begun[0][sent:]
         except BlockingIOError:
             pass
-        except OSError:  # the reader went; the lobby sees that, too
-            self._closed = True
+        except OSError:  # the reader went; the lobby hears that, and calls `close`
+            self._gone = True
+            self._begun.clear()
+            self._waiting.clear()
 
     def _next_begun(self) -> bool:
         """Begin the next message where one has ended; return whether there is any."""
