@@ -60,7 +60,8 @@ def evaluate(
     """
     clock = perf_counter()
     started = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    wanted = {job.key: job for job in [*plan.jobs, *plan.curve_jobs]}
+    # The curve's first point may be a main run, too: that one has a film.
+    wanted = {job.key: job for job in plan.curve_jobs} | {job.key: job for job in plan.jobs}
     runs = _open_folder(folder, plan.request, resume, wanted)
     results = Results(tools=_tools(), request=plan.request, times=Times(started=started))
     write_record(folder / "results.json", results)

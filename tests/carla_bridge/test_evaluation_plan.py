@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -12,6 +13,7 @@ pytest.importorskip("carla", reason="needs the extra carla")
 from drive_results_by_hand import write_folder
 
 from carla_bridge.cli.drive import parse_routes, require_score
+from carla_bridge.evaluation.evaluate import Done, evaluate
 from carla_bridge.evaluation.jobs import Camera, Job, Server
 from carla_bridge.evaluation.masks import MaskSource, lane_table, open_masks
 from carla_bridge.evaluation.plan import CURVE_MS, Options, make_plan
@@ -80,6 +82,20 @@ def test_a_curve_drives_each_route_at_each_latency() -> None:
     assert len(plan.curve_jobs) == len(CURVE_MS) * 2
     shared = {job.key for job in plan.curve_jobs} & {job.key for job in plan.jobs}
     assert len(shared) == 2  # what was driven at 0 is not driven again
+
+
+def test_what_is_in_the_curve_too_is_driven_once_and_filmed(tmp_path: Path) -> None:
+    plan = make_plan(Options(driver="labels", maps=("Town",), curve=True))
+    asked: list[Job] = []
+
+    def stop(jobs: Sequence[Job], done: Done) -> None:
+        asked.extend(jobs)
+        raise EdgeSegError("seen enough")
+
+    with pytest.raises(EdgeSegError, match="seen enough"):
+        evaluate(plan, tmp_path / "result", stop)
+    assert len(asked) == len(CURVE_MS)
+    assert [job.latency.name for job in asked if job.film] == ["0 ms"]
 
 
 def test_a_job_survives_being_sent() -> None:
