@@ -206,10 +206,12 @@ def drive(
     folder: Annotated[Path, typer.Argument(help="What edge-seg drive -o wrote.")],
     out: Annotated[Path, typer.Option("-o", "--output")] = RESULTS / "drive.json",
 ) -> None:
-    """Keep a drive's figures, for the tables of the README and of docs/driving.md."""
-    from benchmarks.drive import kept
+    """Keep a drive's figures and a picture, for the README and docs/driving.md."""
+    from benchmarks.drive import kept, shown
+    from benchmarks.pictures import masks_of_a_drive
 
     _keep(out, kept(folder))
+    masks_of_a_drive(folder, shown(folder), RESULTS.parents[1] / "docs/images/drive.jpg")
 
 
 @app.command()

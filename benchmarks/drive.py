@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from benchmarks.markdown import table
 from carla_bridge.evaluation.record import Results, Run, SummaryRow, Times, read_results
@@ -23,6 +24,7 @@ from carla_bridge.report.words import number, signed
 from edge_seg.errors import EdgeSegError
 
 Record = dict[str, Any]
+SHOWN = 6
 
 
 def kept(folder: Path) -> Record:
@@ -38,6 +40,22 @@ def kept(folder: Path) -> Record:
         "guided_m": {route.name: route.guided_m for route in routes},
         "results": msgspec.to_builtins(bare),
     }
+
+
+def shown(folder: Path) -> list[str]:
+    """Return six of the pictures that a drive's first runs kept, evenly spaced, less suffixes."""
+    runs = read_results(folder).runs
+    first = runs[0]
+    kept = [
+        picture.picture.removesuffix(".jpg")
+        for run in runs
+        if (run.driver, run.latency.label) == (first.driver, first.latency.label)
+        for moment in run.moments
+        for picture in moment.pictures
+    ]
+    if len(kept) < SHOWN:
+        raise EdgeSegError(f"{folder} has {len(kept)} pictures: drive without --no-video")
+    return [kept[i] for i in np.linspace(0, len(kept) - 1, SHOWN).round().astype(int)]
 
 
 def _end(run: Run) -> str:

@@ -1,13 +1,15 @@
-"""The picture of the README: masks over shipped frames."""
+"""The pictures of the README: masks over shipped frames, and over what a drive saw."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from edge_seg import Segmenter
+from edge_seg.classes import LANE
 from edge_seg.draw import overlay
 from edge_seg.files import write_bytes
 from edge_seg.frames import FrameSet
@@ -29,6 +31,21 @@ def masks_over_frames(bundle: Path, out: Path) -> None:
             half = frame.shape[1] // 2
             drawn[:, :half] = frame[:, :half]
             tiles.append(cv2.resize(drawn, TILE, interpolation=cv2.INTER_AREA))
+    _write_sheet(tiles, out)
+
+
+def masks_of_a_drive(folder: Path, keys: Sequence[str], out: Path) -> None:
+    """Write a sheet of the pictures that a drive kept, each under the mask that steered then."""
+    tiles = []
+    for key in keys:
+        frame = cv2.imread(str(folder / f"{key}.jpg"))
+        mask = cv2.imread(str(folder / f"{key}.png"), cv2.IMREAD_GRAYSCALE)
+        drawn = overlay(frame, np.asarray(mask, np.uint8), LANE, alpha=0.5)
+        tiles.append(cv2.resize(drawn, TILE, interpolation=cv2.INTER_AREA))
+    _write_sheet(tiles, out)
+
+
+def _write_sheet(tiles: list[np.ndarray], out: Path) -> None:
     sheet = np.vstack([np.hstack(tiles[i : i + COLUMNS]) for i in range(0, len(tiles), COLUMNS)])
     encoded, payload = cv2.imencode(".jpg", sheet, [cv2.IMWRITE_JPEG_QUALITY, 85])
     assert encoded
