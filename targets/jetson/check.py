@@ -117,10 +117,11 @@ def _started(
             stdout=subprocess.PIPE,
             stderr=said,
         )
+        end = monotonic() + LIMIT_S  # before the timer begins: what it kills has ended after it
         limit = threading.Timer(LIMIT_S, child.kill)
         limit.start()
         try:
-            yield _answers(child, capabilities, monotonic() + LIMIT_S, said)
+            yield _answers(child, capabilities, end, said)
         finally:
             limit.cancel()
             child.kill()
