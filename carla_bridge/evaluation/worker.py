@@ -17,8 +17,10 @@ import selectors
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from time import monotonic
+from typing import IO
 
 import msgspec
 
@@ -33,6 +35,8 @@ AGENT_S = 60.0
 """The first frame of a runtime compiles; any other takes a second at most."""
 ANSWERS = 2
 """A simulator's turn holds a tick and a picture: each may take the server's time-out."""
+DYING_S = 1.0
+LAST_WORDS_BYTES = 2000
 GRACE_S = 5.0
 """Between being asked to end and being ended: a real server's settings are given back."""
 
@@ -67,6 +71,7 @@ class RouteWorker:
             "agent": agent_s,
         }
         self._child: subprocess.Popen[bytes] | None = None
+        self._said: IO[bytes] | None = None
         self._pending = b""
         self.turn: Turn = "loading"
         self.interrupted = False
@@ -112,18 +117,19 @@ class RouteWorker:
             child.wait(GRACE_S)
         child.kill()
         child.wait()
-        for pipe in (child.stdin, child.stdout):
+        for pipe in (child.stdin, child.stdout, self._said):
             if pipe is not None:
                 with contextlib.suppress(OSError):
                     pipe.close()
 
     def _started(self) -> subprocess.Popen[bytes]:
         self._pending = b""
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the child
         child = subprocess.Popen(
             [sys.executable, "-m", "carla_bridge.evaluation.work", str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self._said,
             bufsize=0,
         )
         assert child.stdin is not None
@@ -156,15 +162,27 @@ class RouteWorker:
     def _ended(self, job: Job) -> Run:
         """Return the record of a run whose process died or hangs, and end the process."""
         assert self._child is not None
-        code = self._child.poll()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # its pipe closes before it is gone
+            self._child.wait(DYING_S)
+        code = self._child.returncode
         run = job.started()
         run.status = "Failed"
         if self.interrupted:
             run.reason, run.detail = "interrupted", "the evaluation was ended"
         else:
             run.reason, run.detail = _blame(self.turn, code, self._limits_s[self.turn])
+            if last := self._last_words():
+                run.detail += f"; it said last: {last}"
         self.close()
         return run
+
+    def _last_words(self) -> str:
+        """Return the last line that the child wrote to stderr, "" for none."""
+        assert self._said is not None
+        end = self._said.seek(0, os.SEEK_END)
+        self._said.seek(max(0, end - LAST_WORDS_BYTES))
+        lines = self._said.read().decode(errors="replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 def _blame(turn: Turn, code: int | None, limit_s: float) -> tuple[Reason, str]:

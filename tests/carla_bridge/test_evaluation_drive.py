@@ -55,7 +55,7 @@ def results(folder: Path) -> Results:
 def test_perfect_masks_drive_perfectly(results: Results) -> None:
     assert results.status == "Finished"
     for run in results.runs:
-        assert (run.status, run.reason) == ("Perfect", "")
+        assert (run.status, run.reason, run.detail) == ("Perfect", "", "")
         assert run.metrics is not None and run.metrics.completion == 100.0
         assert run.metrics.departures == run.metrics.collisions == 0
         assert run.metrics.cross_track_p95_m < 0.25

@@ -60,6 +60,12 @@ def world() -> Iterator[WorldProcess]:
         yield world
 
 
+@pytest.fixture(scope="module")
+def recorded(world: WorldProcess) -> list[bytes]:
+    """What the real client sends, recorded while nobody else's actors are about."""
+    return record(world.host, world.port)
+
+
 def send(world: WorldProcess, batch: list[bytes]) -> int:
     """Send messages over a connection of their own; return how many were answered."""
     with socket.create_connection((world.host, world.port), timeout=ANSWER_TIME_S) as client:
@@ -75,9 +81,10 @@ def send(world: WorldProcess, batch: list[bytes]) -> int:
 
 
 @pytest.mark.parametrize("count", [1000, pytest.param(10_000, marks=pytest.mark.slow)])
-def test_thousands_of_messages_and_the_world_goes_on(world: WorldProcess, count: int) -> None:
+def test_thousands_of_messages_and_the_world_goes_on(
+    world: WorldProcess, recorded: list[bytes], count: int
+) -> None:
     process = psutil.Process(world.pid)
-    recorded = record(world.host, world.port)
     assert len({msgpack.unpackb(message)[2] for message in recorded}) > 30
     before = process.memory_info().rss
     answered = 0

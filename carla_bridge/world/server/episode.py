@@ -48,8 +48,11 @@ class World:
     def __init__(self, map: str, streams: Streams, *, seed: int = 0, traffic: int = 0) -> None:
         self.streams, self.seed, self.traffic = streams, seed, traffic
         self.settings = Settings()
-        self.stream = streams.open()
-        """Where each frame's world message goes."""
+        self.stream = 0
+        """Where each frame's world message goes; another one for each episode."""
+        self._former: list[int] = []
+        """Those of earlier episodes: who stays there hears of this one."""
+        self._ticked_s = 0.0
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._thread = threading.get_ident()
         self._closed = False
@@ -60,8 +63,7 @@ class World:
         town = self._first_town(map)
         self._studio = Studio(town.text, seed)
         self.level = self._begin(1, town, self._studio, self.settings)
-        self._tell()
-        streams.greet(self.stream, lambda: self._last_message)
+        self._open()
 
     def ask(self, function: Callable[..., Answer], *arguments: Any) -> Answer:
         """Have the world's thread call ``function(world, *arguments)``; return what it returns."""
@@ -78,22 +80,19 @@ class World:
 
     def run(self) -> None:
         """Do what is asked, and tick by itself in asynchronous mode, until `close`."""
-        last = time.monotonic()
+        self._ticked_s = time.monotonic()
         while not self._closed:
             if self.settings.synchronous:
                 self._do(self._jobs.get())
-                last = time.monotonic()
-                continue
-            wait = last + (self.settings.fixed_delta_s or STEP_S) - time.monotonic()
-            if wait > 0.0:
+                self._ticked_s = time.monotonic()
+            elif (wait_s := self._due_in_s()) > 0.0:
                 with contextlib.suppress(queue.Empty):
-                    self._do(self._jobs.get(timeout=wait))
-                continue
-            for _ in range(self._jobs.qsize()):  # not those that come meanwhile: time goes on
-                self._do(self._jobs.get())
-            now = time.monotonic()
-            self._tick_freely(min(now - last, LONGEST_STEP_S))
-            last = now
+                    self._do(self._jobs.get(timeout=wait_s))
+            else:
+                for _ in range(self._jobs.qsize()):  # not those that come meanwhile: time goes on
+                    self._do(self._jobs.get())
+                if self._due_in_s() <= 0.0:  # unless one of them loaded another world
+                    self._tick_freely()
 
     def close(self) -> None:
         """End `run`, and everything that waits for it."""
@@ -124,10 +123,17 @@ class World:
             if job is not None:
                 job[0].cancel()
 
-    def _tick_freely(self, elapsed_s: float) -> None:
+    def _due_in_s(self) -> float:
+        """Return when to tick next in asynchronous mode."""
+        return self._ticked_s + (self.settings.fixed_delta_s or STEP_S) - time.monotonic()
+
+    def _tick_freely(self) -> None:
         """Tick in asynchronous mode, where nobody waits who could be told of an error."""
         if self.settings.synchronous:
             return
+        now = time.monotonic()
+        elapsed_s = min(now - self._ticked_s, LONGEST_STEP_S)
+        self._ticked_s = now
         try:
             self.tick(self.settings.fixed_delta_s or elapsed_s)
         except Exception as error:
@@ -149,7 +155,8 @@ class World:
     def _tell(self) -> None:
         """Send the world message of this frame, and keep it for those who come later."""
         self._last_message = self.level.message()
-        self._send(self.stream, self._last_message)
+        for stream in (*self._former, self.stream):
+            self._send(stream, self._last_message)
 
     def _send(self, stream: int, *parts: Part) -> None:
         """Send to all subscribers: who waits for each tick must miss nothing, others may."""
@@ -178,7 +185,26 @@ class World:
         if studio is not self._studio:
             self._studio.close()
         self.level, self._studio, self.settings = level, studio, settings
-        self._tell()
+        self._open()
+
+    def _open(self) -> None:
+        """Have this episode's first frame greet whoever comes to its stream.
+
+        CARLA's client leaves the world's stream once `load_new_episode` is answered, and asks where
+        the new one is. What it hears between, its thread of streams works at, and only when that is
+        done does it close "its" stream, by number: the new one as well, if it has the same, which
+        ends the process in one load of a hundred (0.9.16, `Episode::~Episode`). So the number is
+        another, and nothing is said before somebody has had time to leave.
+        """
+        for old in [old for old in self._former if not self.streams.has_subscriber(old)]:
+            self._former.remove(old)
+            self.streams.forget(old)
+        if self.stream:
+            self._former.append(self.stream)  # kept, for who was told of it and has not come yet
+        self.stream = self.streams.open()
+        self._last_message = self.level.message()
+        self.streams.greet(self.stream, lambda: self._last_message)
+        self._ticked_s = time.monotonic()
 
     def _town(self, name: str) -> Town:
         if name in self._brought:
