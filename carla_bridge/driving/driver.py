@@ -26,14 +26,16 @@ import numpy as np
 from carla_bridge.driving.evidence import Pixels
 from carla_bridge.driving.lane import ROAD_SHARE, Lane, find_lane
 from carla_bridge.driving.lateral import follow, look_ahead_m, steer_command
-from carla_bridge.driving.memory import Memory, moved
+from carla_bridge.driving.memory import USUAL_WIDTH_M, Memory, moved
 from carla_bridge.driving.odometry import Odometry
 from carla_bridge.driving.speed import (
     Pedals,
     Powers,
     allowed_speed_mps,
+    most_curvature_1pm,
     press,
     speed_before_end_mps,
+    speed_while_turning_mps,
 )
 from carla_bridge.driving.track import (
     CURVATURES,
@@ -117,6 +119,7 @@ class Driver:
         self.view, self.car, self.target_speed_mps = view, car, target_speed_mps
         self.state = State.STOPPED
         self.lane: Lane | None = None
+        self._lane_width_m = lane_width_m or USUAL_WIDTH_M
         self._memory, self._memory_at_s = Memory.fresh(lane_width_m), 0.0
         self._odometry = Odometry(car.behind_m)
         self._good_at_s: float | None = None
@@ -130,7 +133,7 @@ class Driver:
             return None
         motion = self._odometry.motion(self._memory_at_s, taken_at_s)
         expected = moved(self._memory, motion)
-        lane = find_lane(mask, self.view, expected)
+        lane = find_lane(mask, self.view, expected, self._lane_width_m)
         enough = lane.confidence >= SURE or self._guided > 0.0
         if lane.road_share >= ROAD_SHARE and enough:
             self._good_at_s = taken_at_s
@@ -160,6 +163,9 @@ class Driver:
             allowed_mps = self._guide_speed(track, guide.sharpest_curvature_1pm, speed_mps)
             if self._guided >= 1.0:
                 self._tell(track, time_s)
+        most_1pm = most_curvature_1pm(speed_mps)
+        curvature_1pm = min(max(curvature_1pm, -most_1pm), most_1pm)
+        allowed_mps = min(allowed_mps, speed_while_turning_mps(curvature_1pm))
         return self._control(curvature_1pm, allowed_mps, speed_mps, duration_s)
 
     def _next_state(self, time_s: float, speed_mps: float) -> State:

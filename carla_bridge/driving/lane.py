@@ -18,7 +18,7 @@ import numpy as np
 from carla_bridge.driving.bends import bent, road_end_m
 from carla_bridge.driving.evidence import ROWS_M, Evidence, Pixels, gather
 from carla_bridge.driving.fit import LEARNT_EDGE_M, Fitted, Observations, fit, observations
-from carla_bridge.driving.memory import LEFT_EDGE, RIGHT_EDGE, WIDTH, Memory
+from carla_bridge.driving.memory import LEFT_EDGE, RIGHT_EDGE, USUAL_WIDTH_M, WIDTH, Memory
 from carla_bridge.driving.track import CURVATURES, LENGTHS_M, OFFSET, TRACK, Floats, Track
 from carla_bridge.driving.view import View
 
@@ -33,6 +33,10 @@ HELD_SIGMA_M = 0.005
 EDGE_WORTH = 0.5
 ENDS_EARLY_M, MORE = 4.0, 1.15
 """A bend is tried where the boundaries end so much before their range, taken with so much more."""
+QUITE_SURE = 0.97
+"""Confidence from which a lane is not sought anew. On a hilly ring of 1 km, 0.95 to 1 let the
+estimate err as little (95 % below 0.06 to 0.07 m, 0.34 without), and this asks one mask in six."""
+MUCH_MORE, OTHER_WIDTH_M = 1.3, 0.5
 ROAD_SHARE = 0.25
 """Share of road just ahead below which a mask shows no road."""
 SUPPORT_M, SUPPORT_RANGE_M = 5.0, 25.0
@@ -83,13 +87,21 @@ class Lane:
         return np.stack(self.track.at(LENGTHS_M, side * self.width_m / 2.0), axis=1)
 
 
-def find_lane(mask: Pixels, view: View, memory: Memory) -> Lane:
+def find_lane(
+    mask: Pixels, view: View, memory: Memory, lane_width_m: float = USUAL_WIDTH_M
+) -> Lane:
     """Return the ego lane in ``mask`` (H, W) class ids, starting from what ``memory`` expects.
 
-    Where that leads off the road, or off its lines, the lane round a bend is tried; it is
-    taken when clearly more shows of it.
+    Where it is not quite sure, a lane of the usual ``lane_width_m`` is sought as if for the first
+    time: a fit may have settled for a bend, a hill and a width that explain some of the lines, and
+    the next one starts from it. Where the course leads off the road, or off its lines, the lane
+    round a bend is tried. Either is taken when clearly more shows of it.
     """
     lane = _follow(mask, view, memory)
+    if lane.confidence < QUITE_SURE:
+        anew = _follow(mask, view, memory.doubted(lane_width_m))
+        usual = abs(anew.width_m - lane_width_m) < OTHER_WIDTH_M
+        lane = anew if usual and anew.support_m > MUCH_MORE * lane.support_m else lane
     end_m = min(lane.road_end_m, lane.lines_end_m)
     if end_m > SUPPORT_RANGE_M - ENDS_EARLY_M or lane.road_share < ROAD_SHARE:
         return lane

@@ -31,6 +31,9 @@ the ground's tilt over the camera's height, 1/m: a ground that rises by a small 
 what is x ahead by 1 + tilt x."""
 
 USUAL_WIDTH_M = 3.5
+KNOWN_WIDTH_M = 0.05
+HERE = 4
+"""Knots of the course that lie about the car: 16 m of road."""
 UNKNOWN_EDGE_M = 2.0
 """Standard deviation of an edge's distance of which nothing is known."""
 TILT_SIGMA_1PM, TILT_KEPT = 0.004, 0.9
@@ -68,6 +71,17 @@ class Memory(NamedTuple):
         sigma = np.full(TRACK, 0.02)
         sigma[OFFSET], sigma[HEADING] = sigma_m, 0.04
         covariance[:TRACK, :TRACK] = np.diag(sigma**2)
+        return Memory(numbers, covariance)
+
+    def doubted(self, lane_width_m: float) -> Memory:
+        """Return what is left where nothing but the lane's width and the bend here is believed."""
+        fresh = Memory.fresh(lane_width_m)
+        numbers, covariance = self.numbers.copy(), fresh.covariance.copy()
+        numbers[CURVATURES] = numbers[CURVATURES][:HERE].mean()
+        numbers[WIDTH], numbers[TILT] = lane_width_m, 0.0
+        covariance[WIDTH, WIDTH] = KNOWN_WIDTH_M**2
+        for edge in (RIGHT_EDGE, LEFT_EDGE):
+            covariance[edge, edge] = self.covariance[edge, edge]
         return Memory(numbers, covariance)
 
 

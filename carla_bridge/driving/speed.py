@@ -20,6 +20,9 @@ import numpy as np
 from carla_bridge.driving.track import Floats
 
 LATERAL_MPS2 = 2.0
+TURNING_MPS2, GRIP_MPS2 = 3.0, 4.5
+"""Of a turn that brings the car back to its lane, and at the most: what Bench2Drive
+calls comfortable, less a little."""
 SPEED_UP_MPS2, SLOW_DOWN_MPS2, APPROACH_MPS2 = 1.8, 3.0, 2.0
 """Most acceleration and braking, and the braking that a bend ahead is met with."""
 END_MPS2, END_MARGIN_M = 2.5, 4.0
@@ -71,6 +74,23 @@ def speed_before_end_mps(end_m: float, speed_mps: float) -> float:
     """Return the speed now from which the road's end is reached at a walking bicycle's pace."""
     room_m = max(end_m - END_MARGIN_M - REACTION_S * speed_mps, 0.0)
     return math.sqrt(SLOWEST_MPS**2 + 2.0 * END_MPS2 * room_m)
+
+
+def most_curvature_1pm(speed_mps: float) -> float:
+    """Return the sharpest turn to steer: farther than that only takes time to undo.
+
+    >>> most_curvature_1pm(10.0)
+    0.045
+    """
+    return GRIP_MPS2 / max(speed_mps, STANDING_MPS) ** 2
+
+
+def speed_while_turning_mps(curvature_1pm: float) -> float:
+    """Return the speed at which a turn that is being made is still calm.
+
+    Off its lane a car turns more sharply than the lane does, and is not to speed up meanwhile.
+    """
+    return max(math.sqrt(TURNING_MPS2 / max(abs(curvature_1pm), 1e-6)), SLOWEST_MPS)
 
 
 def press(

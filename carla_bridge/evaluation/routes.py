@@ -36,6 +36,8 @@ GUIDE_BEFORE_M, GUIDE_AFTER_M = 20.0, 4.0
 """Junctions have no markings and lanes part there: the map leads from here to there."""
 CORNER_1PM = 1.0 / 15.0
 """A road that bends more sharply is led through too: its lane leaves the camera's field of view."""
+SHARPEST_1PM = 1.0 / 3.5
+"""Over `BEND_M`. Cars turn in circles of 10 to 12 m between walls, 4 to 5 m at the rear axle."""
 GUIDE_AHEAD_M, GUIDE_BEHIND_M, GUIDE_BEYOND_M = 40.0, 10.0, 15.0
 """Of the centre line that a guide shows: around the car, and on into the lane it leads to."""
 BEND_M = 4.0
@@ -163,7 +165,7 @@ def plan_route(carla_map: Any, start: Any, length_m: float, seed: int) -> Route:
         )
     best: list[Any] = []
     for attempt in range(ATTEMPTS):
-        walk = _walk(first, length_m, random.Random(f"{seed}:{attempt}"))
+        walk = _drivable(_walk(first, length_m, random.Random(f"{seed}:{attempt}")))
         best = max(best, walk, key=len)
         if len(walk) > length_m / STEP_M:
             break
@@ -186,6 +188,13 @@ def _walk(first: Any, length_m: float, dice: random.Random) -> list[Any]:
         ways.sort(key=lambda way: (way.road_id, way.section_id, way.lane_id))
         walk.append(dice.choice(ways))
     return walk
+
+
+def _drivable(walk: list[Any]) -> list[Any]:
+    """Return the walk up to a bend that no car gets round: some towns have corners of 2 m."""
+    route = _route(walk)
+    sharp = np.flatnonzero(_bends_1pm(route.yaw_deg, route.along_m) > SHARPEST_1PM)
+    return walk[: max(int(sharp[0] - BEND_M / STEP_M), 1)] if len(sharp) else walk
 
 
 def _route(walk: Sequence[Any]) -> Route:
