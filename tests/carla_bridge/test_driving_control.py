@@ -13,12 +13,15 @@ from carla_bridge.driving.lateral import follow, pursue, steer_command
 from carla_bridge.driving.speed import (
     JERK_MPS3,
     SLOW_DOWN_MPS2,
+    SLOWEST_MPS,
     SPEED_UP_MPS2,
     Pedals,
     Powers,
     allowed_speed_mps,
+    most_curvature_1pm,
     press,
     speed_before_end_mps,
+    speed_while_turning_mps,
 )
 from carla_bridge.driving.track import CURVATURES, HEADING, OFFSET, TRACK, Track
 
@@ -70,6 +73,14 @@ def test_by_hand_speeds_for_bends() -> None:
     assert allowed_speed_mps(np.zeros(1), np.array([-1 / 18.0]), 12.0, 10.0) == pytest.approx(6.0)
     before = allowed_speed_mps(np.array([16.0]), np.array([1 / 18.0]), 12.0, 10.0)
     assert before == pytest.approx(math.sqrt(36.0 + 2.0 * 2.0 * 12.0))
+
+
+def test_a_car_that_turns_back_to_its_lane_does_so_calmly() -> None:
+    # 3 m/s2 on a radius of 12 m is 6 m/s; 4.5 m/s2 at 3 m/s is a radius of 2 m.
+    assert speed_while_turning_mps(-1 / 12.0) == pytest.approx(6.0)
+    assert speed_while_turning_mps(1.0) == SLOWEST_MPS < 100.0 < speed_while_turning_mps(0.0)
+    assert most_curvature_1pm(3.0) == pytest.approx(0.5)
+    assert math.isfinite(most_curvature_1pm(0.0))
 
 
 def test_the_end_of_the_road_is_met_slowly() -> None:

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from driving_bench import Car, DrawnRoad, Line, draw
 
+from carla_bridge.driving import lane as lane_module
 from carla_bridge.driving.lane import Lane, find_lane
-from carla_bridge.driving.memory import WIDTH, Memory, moved
-from carla_bridge.driving.track import LENGTHS_M, OFFSET, Motion
+from carla_bridge.driving.memory import TILT, WIDTH, Memory, moved
+from carla_bridge.driving.track import CURVATURES, HEADING, LENGTHS_M, OFFSET, Motion
 from carla_bridge.driving.view import View
 
 VIEW = View(640, 480, 90.0, 1.5, -8.0, forward_m=0.5)
@@ -67,6 +68,24 @@ def test_one_line_leads_at_the_width_that_is_known() -> None:
         lane = find_lane(seen(road, Car(y=0.3)), VIEW, Memory.fresh(3.2))
         assert middle_at(lane, 8.0) == pytest.approx(-0.3, abs=0.06)
         assert (lane.sees_left_m > 10.0) == (side > 0) and (lane.sees_right_m > 10.0) == (side < 0)
+
+
+def test_a_lane_that_some_of_its_lines_contradict_is_sought_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A course, a slope and a width that explain the right line alone, and are believed."""
+    lines = (Line(1.75, dash=(3.0, 9.0)), Line(-1.75), Line(5.25))
+    mask = seen(DrawnRoad(STRAIGHT, lines=lines, left_edge_m=6.0, right_edge_m=2.6), Car(y=0.6))
+    settled = Memory.fresh(3.5)
+    settled.numbers[[OFFSET, HEADING, WIDTH, TILT]] = -0.26, 0.0, 3.95, 0.024
+    settled.numbers[CURVATURES][5:] = -0.03
+    settled = Memory(settled.numbers, settled.covariance * 0.02)
+    found = find_lane(mask, VIEW, settled, 3.5)
+    assert middle_at(found, 8.0) == pytest.approx(-0.6, abs=0.1)
+    assert found.width_m == pytest.approx(3.5, abs=0.1)
+    monkeypatch.setattr(lane_module, "QUITE_SURE", 0.0)
+    believed = find_lane(mask, VIEW, settled, 3.5)
+    assert believed.support_m < found.support_m and abs(middle_at(believed, 8.0) + 0.6) > 0.2
 
 
 def test_dashes_far_ahead_are_enough() -> None:

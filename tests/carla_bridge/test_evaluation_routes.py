@@ -22,6 +22,10 @@ from carla_bridge.evaluation.routes import (
     wrapped_deg,
 )
 from carla_bridge.world import shipped_maps
+from carla_bridge.world.random_roads.alignment import chain
+from carla_bridge.world.random_roads.kinds import SOLID, CrossSection, LaneSpec
+from carla_bridge.world.random_roads.write import RoadText
+from carla_bridge.world.shipped_maps.joined import joined
 from edge_seg.errors import EdgeSegError
 
 WIDTH_M = 3.5
@@ -141,6 +145,25 @@ def test_a_route_that_ends_at_once_is_refused() -> None:
         pytest.skip("the straight map's lanes go on")
     with pytest.raises(EdgeSegError, match=r"ends after \d+ m: choose another route"):
         plan_route(straight, before, 300.0, seed=0)
+
+
+def test_a_route_ends_before_a_corner_that_no_car_gets_round() -> None:
+    def turning(radius_m: float) -> carla.Map:
+        corner = (radius_m * math.pi / 2.0, -1.0 / radius_m, -1.0 / radius_m)
+        pose, roads = (0.0, 0.0, 0.0), []
+        for number, shape in enumerate([(70.0, 0.0, 0.0), corner, (70.0, 0.0, 0.0)], start=1):
+            plan = chain(pose, [shape])
+            side = (LaneSpec("driving", WIDTH_M, SOLID, "white", 0.12, slot="lane"),)
+            section = CrossSection(side, side, LaneSpec("none", 0.0, SOLID, "white", 0.12))
+            level = [(0.0, 0.0, 0.0, 0.0, 0.0)]
+            roads.append(RoadText(number, plan, level, [(0.0, section)], 30))
+            pose = plan[-1].last
+        return carla.Map("corner", joined("corner", roads, [(1, 2), (2, 3)]))
+
+    for radius_m, length_m in ((4.5, 65.0), (8.0, 150.0)):  # of its middle; the lane's is 1.75 less
+        town = turning(radius_m)
+        first = town.get_waypoint_xodr(1, -1, 1.0).transform
+        assert plan_route(town, first, 300.0, seed=0).length_m == pytest.approx(length_m, abs=6.0)
 
 
 def test_progress_grows_along_the_whole_route(town: carla.Map) -> None:
