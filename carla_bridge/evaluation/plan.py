@@ -115,6 +115,8 @@ def _check(options: Options) -> None:
     for map in options.maps:
         if map.endswith(".xodr"):
             parse_opendrive(read_map(map), map)
+        elif options.server.host is None:
+            shipped_maps.text(map)
 
 
 def _usual_maps(server: Server) -> tuple[str, ...]:
