@@ -204,13 +204,16 @@ def calibration(
 @app.command()
 def drive(
     folder: Annotated[Path, typer.Argument(help="What edge-seg drive -o wrote.")],
-    out: Annotated[Path, typer.Option("-o", "--output")] = RESULTS / "drive.json",
 ) -> None:
-    """Keep a drive's figures and a picture, for the README and docs/driving.md."""
-    from benchmarks.drive import kept, shown
+    """Keep a bundle's drive and a picture of it, or that of perfect masks, for the tables."""
+    from benchmarks.drive import LABELS, kept, shown
     from benchmarks.pictures import masks_of_a_drive
 
-    _keep(out, kept(folder))
+    record = kept(folder)
+    if record["results"]["request"]["driver"] == LABELS:
+        _keep(RESULTS / "drive-labels.json", record)
+        return
+    _keep(RESULTS / "drive.json", record)
     masks_of_a_drive(folder, shown(folder), RESULTS.parents[1] / "docs/images/drive.jpg")
 
 

@@ -2,6 +2,7 @@
 
     record = kept(Path("result"))         # what `edge-seg drive -o result` wrote, less its runs
     tables(record)["drive"]               # between <!-- drive --> and <!-- end -->
+    by_route(record)                      # a row a route, at no latency
 
 `drive` is a row for each driver and latency, `drive-difference` the paired differences with
 their intervals, `drive-curve` departures per km by latency. An estimated latency is called so.
@@ -18,12 +19,12 @@ import numpy as np
 
 from benchmarks.markdown import table
 from carla_bridge.evaluation.record import Results, Run, SummaryRow, Times, read_results
-from carla_bridge.report import words
-from carla_bridge.report.sections import by_route
+from carla_bridge.report import sections, words
 from carla_bridge.report.words import number, signed
 from edge_seg.errors import EdgeSegError
 
 Record = dict[str, Any]
+LABELS = "labels"
 SHOWN = 6
 
 
@@ -32,24 +33,63 @@ def kept(folder: Path) -> Record:
     results = read_results(folder)
     if results.status != "Finished":
         raise EdgeSegError(f"{folder} is not driven to its end: go on with edge-seg drive --resume")
-    routes = [route for route, _ in by_route(results.runs)]
+    routes = [route for route, _ in sections.by_route(results.runs)]
     bare = msgspec.structs.replace(results, runs=[], curve_runs=[], times=Times())
     return {
         "ends": dict(sorted(Counter(map(_end, results.runs)).items())),
         "routes_m": {route.name: route.length_m for route in routes},
         "guided_m": {route.name: route.guided_m for route in routes},
+        "routes": [_route(run) for run in results.runs if _is_first(results, run)],
         "results": msgspec.to_builtins(bare),
     }
 
 
+def _is_first(results: Results, run: Run) -> bool:
+    first = results.runs[0]
+    return (run.driver, run.latency.label) == (first.driver, first.latency.label)
+
+
+def _route(run: Run) -> Record:
+    """Return a run's row; figures are None where it was not driven."""
+    metrics = run.metrics
+    return {
+        "map": run.route.map,
+        "length_m": run.route.length_m,
+        "guided_m": run.route.guided_m,
+        "completion": metrics and metrics.completion,
+        "departures": metrics and metrics.departures,
+        "p95_m": metrics and metrics.cross_track_p95_m,
+        "max_m": metrics and metrics.cross_track_max_m,
+    }
+
+
+def by_route(record: Record) -> str:
+    """Return the table of a record's routes."""
+    heads = ["map", "route, m", "guided, m", "completion, %", "departures"]
+    rows = [
+        [
+            row["map"],
+            number(row["length_m"], 0),
+            number(row["guided_m"], 0),
+            number(row["completion"], 1),
+            number(row["departures"], 0),
+            number(row["p95_m"]),
+            number(row["max_m"]),
+        ]
+        for row in record["routes"]
+    ]
+    request = record["results"]["request"]
+    made = table([*heads, "error p95, m", "max, m"], rows)
+    return f"{made}\n\n{request['speed_kmh']:g} km/h, {request['weather']}, {request['server']}."
+
+
 def shown(folder: Path) -> list[str]:
     """Return six of the pictures that a drive's first runs kept, evenly spaced, less suffixes."""
-    runs = read_results(folder).runs
-    first = runs[0]
+    results = read_results(folder)
     kept = [
         picture.picture.removesuffix(".jpg")
-        for run in runs
-        if (run.driver, run.latency.label) == (first.driver, first.latency.label)
+        for run in results.runs
+        if _is_first(results, run)
         for moment in run.moments
         for picture in moment.pictures
     ]

@@ -51,6 +51,8 @@ def filled(readme: str, results: Path) -> str:
         made["calibration"] = calibration_table.readme_table(records["calibration"])
     if "drive" in records:
         made |= drive.tables(records["drive"])
+    if "drive-labels" in records:
+        made["drive-labels"] = drive.by_route(records["drive-labels"])
     return _PLACE.sub(lambda m: f"{m[1]}\n{made[m['name']]}\n{m[3]}", readme)
 
 

@@ -8,7 +8,7 @@ import pytest
 from drive_results_by_hand import write_folder
 
 from benchmarks.__main__ import RESULTS
-from benchmarks.drive import kept, tables
+from benchmarks.drive import by_route, kept, tables
 from benchmarks.readme import filled
 from carla_bridge.evaluation.record import read_results, write_record
 from edge_seg.errors import EdgeSegError
@@ -43,6 +43,20 @@ def test_the_summary_has_the_records_figures_and_says_what_was_driven(made, fold
     assert cells[8:] == ["96.0", "71.5", "33.3", "100/130"]
     assert "2 routes of Sine, 0.6 km in all, 60 m of it guided" in lines[-1]
     assert "14 Completed, 2 Failed: deviation, 8 Perfect" in lines[-1]
+
+
+def test_a_row_a_route_where_it_was_driven_first(folder):
+    results = read_results(folder)
+    lines = by_route(json.loads(json.dumps(kept(folder)))).splitlines()
+    key = (results.runs[0].driver, results.runs[0].latency.label)
+    first = [run for run in results.runs if (run.driver, run.latency.label) == key]
+    assert len(lines[2:-2]) == len(first) == 4
+    for line, run in zip(lines[2:-2], first, strict=True):
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        assert cells[0] == run.route.map and cells[1] == f"{run.route.length_m:.0f}"
+        assert cells[3] == f"{run.metrics.completion:.1f}"
+        assert cells[4] == str(run.metrics.departures)
+        assert cells[6] == f"{run.metrics.cross_track_max_m:.2f}"
 
 
 def test_every_row_of_an_estimated_latency_says_so(made):
