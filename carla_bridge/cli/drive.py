@@ -66,7 +66,11 @@ def command(
     timeout: Annotated[float, typer.Option(min=1, help="Seconds a server may take.")] = 20.0,
     jobs: Annotated[int, typer.Option(min=1, max=64, help="Worlds side by side.")] = 1,
     ray: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Drive on a Ray cluster (auto: its own).")
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Drive on a Ray cluster (auto: the one here; local: one of its own).",
+        ),
     ] = None,
     min_score: Annotated[
         float | None,

@@ -10,6 +10,8 @@ extra ``carla``, and what the bundle's engine needs.
 
 from __future__ import annotations
 
+import logging
+import socket
 import tempfile
 from collections.abc import Sequence
 from contextlib import closing
@@ -28,25 +30,30 @@ from edge_seg.files import write_bytes
 
 CORES = 2
 """Of a task: the world renders beside the network."""
+KNOCK_S = 5.0
 
 Files = dict[str, bytes]
 
 
 def on_ray(plan: Plan, folder: Path, address: str) -> DriveAll:
-    """Return what drives jobs on the cluster at ``address``; "auto" finds a local one.
+    """Return what drives jobs on the cluster at ``address``.
 
+    "auto" finds the one that runs on this machine, "local" starts one for this drive alone.
     Raises `MissingRuntimeError` without Ray, `EdgeSegError` where no cluster answers.
     """
     if plan.server.host is not None:
         raise EdgeSegError("on Ray each job has a world of its own: leave out --host and --port")
     ray = _import_ray()
+    _knock(address)
     try:
-        ray.init(address=address, ignore_reinit_error=True, log_to_driver=False)
+        ray.init(
+            address=address,
+            ignore_reinit_error=True,
+            log_to_driver=False,
+            logging_level=logging.WARNING,
+        )
     except Exception as error:
-        raise EdgeSegError(
-            f"no Ray cluster at '{address}' ({in_one_line(error)}): start one with "
-            "`ray start --head`, or leave --ray out"
-        ) from error
+        raise _nobody(address, error) from error
 
     def drive_all(jobs: Sequence[Job], done: Done) -> None:
         task = ray.remote(num_cpus=CORES, max_retries=1)(drive_one)
@@ -55,7 +62,7 @@ def on_ray(plan: Plan, folder: Path, address: str) -> DriveAll:
         ]
         while waiting:
             ready, waiting = ray.wait(waiting)
-            encoded, files = ray.get(ready[0])
+            encoded, files = _result(ray, ready[0])
             for name, payload in files.items():
                 path = folder / name
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,6 +70,38 @@ def on_ray(plan: Plan, folder: Path, address: str) -> DriveAll:
             done(msgspec.json.decode(encoded, type=Run))
 
     return drive_all
+
+
+def _knock(address: str) -> None:
+    """Raise `EdgeSegError` where nobody listens at HOST:PORT: Ray itself tries for minutes."""
+    host, separator, port = address.removeprefix("ray://").rpartition(":")
+    if not separator or not port.isdecimal():
+        return  # "auto", "local"
+    try:
+        socket.create_connection((host, int(port)), KNOCK_S).close()
+    except (OSError, OverflowError) as error:
+        raise _nobody(address, error) from error
+
+
+def _nobody(address: str, error: Exception) -> EdgeSegError:
+    return EdgeSegError(
+        f"no Ray cluster at '{address}' ({in_one_line(error)}): start one with "
+        "`ray start --head`, or leave --ray out"
+    )
+
+
+def _result(ray: Any, task: Any) -> tuple[bytes, Files]:
+    """Return what a task returned; what went wrong with it is told as it would be here."""
+    try:
+        result: tuple[bytes, Files] = ray.get(task)
+    except ray.exceptions.RayError as error:
+        cause = getattr(error, "cause", None)
+        if isinstance(cause, EdgeSegError):
+            raise cause from error
+        raise EdgeSegError(
+            f"a job was lost on the cluster ({in_one_line(error)}): see the log of its worker"
+        ) from error
+    return result
 
 
 def drive_one(encoded: bytes, inputs: Files, seed: int) -> tuple[bytes, Files]:
