@@ -143,20 +143,28 @@ def command(
             threads=threads,
         )
     )
-    with console.counted("driving") as step:
-        results = evaluate(plan, out, _drive_all(plan, out, jobs, ray), resume, _teller(step))
+    try:
+        with console.counted("driving") as step:
+            results = evaluate(plan, out, _drive_all(plan, out, jobs, ray), resume, _teller(step))
+    except KeyboardInterrupt:
+        console.errors.print(
+            f"what was driven is kept in {out}: the same with --resume goes on", markup=False
+        )
+        raise
     write(results, out)
+    require_driven(results, out)
     if attach:
         from carla_bridge.evaluation.driven import driven_of
 
         assert plan.bundle is not None
         attaching.attach_driven(Path(bundle), plan.bundle.digest, driven_of(results), key)
+        console.errors.print(f"added to {bundle}", markup=False)
     _show(results, out, json)
     require_score(results, min_score)
 
 
 def parse_routes(text: str) -> tuple[int, ...]:
-    """Return the numbers in ``0-4,7``, each once, in order.
+    """Return the numbers in ``0-4,7``, each once, in order; 0 to 9999.
 
     >>> parse_routes("0-2,7,1")
     (0, 1, 2, 7)
@@ -165,7 +173,9 @@ def parse_routes(text: str) -> tuple[int, ...]:
     for part in text.replace(" ", "").split(","):
         match = re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", part)
         if match is None or int(match[2] or match[1]) < int(match[1]):
-            raise EdgeSegError(f"'{text}' are no routes: write numbers and ranges, such as 0-4,7")
+            raise EdgeSegError(
+                f"'{text}' are no routes: write numbers and ranges from 0 to 9999, such as 0-4,7"
+            )
         numbers.update(range(int(match[1]), int(match[2] or match[1]) + 1))
     return tuple(sorted(numbers))
 
@@ -219,6 +229,18 @@ def _show(results: Results, out: Path, json: bool) -> None:
     if results.curve is not None:
         console.output.print(curve_line(results.curve), markup=False)
     console.output.print(f"{out / 'report.html'}", markup=False)
+
+
+def require_driven(results: Results, out: Path) -> None:
+    """Raise `EdgeSegError` where a fault ended every run, and nothing is known of the driver."""
+    from carla_bridge.evaluation.evaluate import OWN_REASONS
+
+    if all(run.reason not in OWN_REASONS for run in results.runs):
+        run = results.runs[-1]
+        raise EdgeSegError(
+            f"no route was driven to its end: {run.reason} ({run.detail}); --resume drives again "
+            f"what is in {out}"
+        )
 
 
 def require_score(results: Results, min_score: float | None) -> None:

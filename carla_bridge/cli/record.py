@@ -97,6 +97,12 @@ def command(
             kept = f"what was recorded is kept in {working_folder(out)}"
             error.args = (f"{error} ({kept}: the same command goes on there)",)
             raise
+        except KeyboardInterrupt:
+            console.errors.print(
+                f"what was recorded is kept in {working_folder(out)}: the same command goes on",
+                markup=False,
+            )
+            raise
     _show(recording, json)
 
 

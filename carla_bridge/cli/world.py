@@ -20,7 +20,7 @@ def command(
     host: Annotated[
         str, typer.Option(help="Where to listen; 0.0.0.0 lets other machines in.")
     ] = "127.0.0.1",
-    seed: Annotated[int, typer.Option(help="The same seed gives the same world.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same world.")] = 0,
     traffic: Annotated[
         int, typer.Option(min=0, max=500, help="Cars that follow lanes, in each map loaded.")
     ] = 0,

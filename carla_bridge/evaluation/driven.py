@@ -21,6 +21,8 @@ def driven_of(results: Results) -> list[Driven]:
             weather=request.weather,
             speed_kmh=request.speed_kmh,
             seed=request.seed,
+            traffic=request.traffic,
+            route_m=request.route_m,
             runs=row.runs,
             km=row.km,
             completion=row.completion,

@@ -73,7 +73,8 @@ def evaluate(
     try:
         drive_all([job for key, job in wanted.items() if key not in runs], keep)
     except EdgeSegError as error:
-        raise type(error)(f"{error} (what was driven is kept: add --resume)") from error
+        kept = " (what was driven is kept: add --resume)" if runs else ""
+        raise type(error)(f"{error}{kept}") from error
     results.runs = [runs[job.key] for job in plan.jobs]
     results.curve_runs = [runs[job.key] for job in plan.curve_jobs]
     results.summary = summarize(results.runs, folder)
@@ -174,9 +175,18 @@ def _require_same(before: Request, now: Request, folder: Path) -> None:
     for name in old:
         if old[name] != new[name]:
             raise EdgeSegError(
-                f"{folder} was driven with another {name} ({str(old[name])[:60]}, now "
-                f"{str(new[name])[:60]}): resume with the same, or name another folder (-o)"
+                f"{folder} was driven with another '{name}' ({_shown(old[name])}, now "
+                f"{_shown(new[name])}): resume with the same, or name another folder (-o)"
             )
+
+
+def _shown(value: object) -> str:
+    """Return a part of a request in few words."""
+    if isinstance(value, dict):
+        return str(value.get("label") or value.get("digest") or value)[:60]
+    if isinstance(value, list):
+        return ", ".join(map(_shown, value)) or "none"
+    return str(value)
 
 
 def _tools() -> dict[str, str]:

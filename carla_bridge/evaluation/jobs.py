@@ -61,12 +61,14 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that decides a run.
 
-    ``map`` is a name of the server's, a path that ends in .xodr, or "" for what it has loaded.
+    ``map`` is a name of the server's, a path that ends in .xodr, or "" for what it has loaded,
+    which is ``loaded``.
     """
 
     driver: MaskSource
     latency: Latency
     map: str
+    loaded: str = ""
     number: int
     repeat: int
     seed: int
@@ -81,8 +83,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def map_name(self) -> str:
-        """The map without its folders and suffix; "loaded" for what the server has."""
-        return Path(self.map).stem or "loaded"
+        """The map without its folders and suffix."""
+        return Path(self.map).stem or self.loaded
 
     @property
     def key(self) -> str:

@@ -228,6 +228,11 @@ def load(session: Session, job: Job) -> None:
         session.generate(read_map(job.map), job.map_name)
     elif job.map:
         session.load(job.map)
+    elif session.map_name != job.loaded:
+        raise EdgeSegError(
+            f"the server has {session.map_name} loaded by now, and this drive began on "
+            f"{job.loaded}: name the map (--map)"
+        )
 
 
 def start_of(session: Session, number: int) -> tuple[int, Any]:

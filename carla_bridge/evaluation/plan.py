@@ -16,6 +16,7 @@ import msgspec
 
 from carla_bridge.client.connection import Address, knock
 from carla_bridge.client.sensors import check_camera
+from carla_bridge.client.session import Session
 from carla_bridge.client.weathers import find
 from carla_bridge.evaluation.jobs import Camera, Job, Server, read_map, view_of
 from carla_bridge.evaluation.latency import NONE, Latency, fixed
@@ -75,7 +76,8 @@ def make_plan(options: Options) -> Plan:
     bundle = None if options.driver == LABELS else _runnable(Path(options.driver), options)
     drivers = _drivers(options, bundle)
     latencies = _latencies(options, bundle)
-    maps = options.maps or _usual_maps(options.server)
+    loaded = "" if options.maps or options.server.host is None else _loaded_map(options.server)
+    maps = options.maps or (("",) if loaded else shipped_maps.names())
     main = [
         _job(options, driver, latency, map, number, repeat)
         for map in maps
@@ -92,9 +94,9 @@ def make_plan(options: Options) -> Plan:
     ]
     filmed = _with_films(main) if options.film else main
     return Plan(
-        request=_request(options, drivers, bundle, maps, latencies),
-        jobs=filmed,
-        curve_jobs=curve,
+        request=_request(options, drivers, bundle, [map or loaded for map in maps], latencies),
+        jobs=[msgspec.structs.replace(job, loaded=loaded) for job in filmed],
+        curve_jobs=[msgspec.structs.replace(job, loaded=loaded) for job in curve],
         server=options.server,
         drivers=tuple(driver.name for driver in drivers),
         bundle=bundle,
@@ -112,16 +114,23 @@ def _check(options: Options) -> None:
                 "--traffic is for the built-in world: spawn traffic in your server, or leave it out"
             )
         knock(Address(options.server.host, options.server.port), options.server.timeout_s)
-    for map in options.maps:
+    stems = [Path(map).stem for map in options.maps]
+    for map, stem in zip(options.maps, stems, strict=True):
+        if stems.count(stem) > 1:
+            raise EdgeSegError(
+                f"--map names '{stem}' twice: once is enough; of two files rename one"
+            )
         if map.endswith(".xodr"):
             parse_opendrive(read_map(map), map)
         elif options.server.host is None:
             shipped_maps.text(map)
 
 
-def _usual_maps(server: Server) -> tuple[str, ...]:
-    """Return all maps that ship, or of another server what it has loaded."""
-    return shipped_maps.names() if server.host is None else ("",)
+def _loaded_map(server: Server) -> str:
+    """Return the name of the map that a server has loaded."""
+    assert server.host is not None
+    with Session.connect(server.host, server.port, server.timeout_s) as session:
+        return session.map_name
 
 
 def _runnable(path: Path, options: Options) -> Bundle:
@@ -149,6 +158,8 @@ def _drivers(options: Options, bundle: Bundle | None) -> list[MaskSource]:
         first = of_bundle_file(bundle.manifest.precision, options.driver)
     if options.versus is None:
         return [first]
+    if options.versus == LABELS and bundle is None:
+        raise EdgeSegError("labels against labels shows nothing: name a bundle to drive")
     if options.versus == LABELS:
         other = MaskSource(name=LABELS)
     elif options.versus == FLOAT:
@@ -244,7 +255,7 @@ def _request(
         driver=drivers[0].name,
         versus=drivers[1].name if len(drivers) > 1 else None,
         subject=subject,
-        maps=[Path(map).name if map.endswith(".xodr") else map or "loaded" for map in maps],
+        maps=[Path(map).name if map.endswith(".xodr") else map for map in maps],
         routes=list(options.routes),
         repeat=options.repeat,
         seed=options.seed,

@@ -178,7 +178,8 @@ class Driven(msgspec.Struct, frozen=True, kw_only=True):
 
     ``latency`` is what was injected, ``estimate`` True where nobody measured it; ``simulator`` is
     the built-in world or a CARLA server. Completion and scores are 0..100, ``score_form`` says
-    which of the leaderboard's forms ``driving_score`` has. Cross-track error is from the lane's
+    which of the leaderboard's forms ``driving_score`` has. ``traffic`` are cars of the built-in
+    world's own, ``route_m`` is what each run was asked for. Cross-track error is from the lane's
     middle, ``mask_iou`` against the simulator's own masks on the way.
     """
 
@@ -189,6 +190,8 @@ class Driven(msgspec.Struct, frozen=True, kw_only=True):
     weather: str
     speed_kmh: float
     seed: int = 0
+    traffic: Count = 0
+    route_m: float = 0.0
     runs: Count
     km: float
     completion: Percent

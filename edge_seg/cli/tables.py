@@ -87,19 +87,21 @@ def driven_table(driven: Sequence[Driven]) -> Table:
     """Return how a bundle drove: a row for each latency and place."""
     table = Table(title="Driven", box=box.SIMPLE)
     table.add_column("latency", overflow="fold")
-    titles = ("km", "done %", "score", "departures/km", "lane p95 m", "mIoU %")
+    titles = ("runs", "km", "done %", "score", "departures/km", "lane p95 m", "mIoU %")
     for title in titles:
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("where", overflow="fold")
     for row in driven:
         known = [iou for iou in row.mask_iou.values() if iou is not None]
         numbers = (row.km, row.completion, row.driving_score, row.departures_per_km)
+        cars = f", {row.traffic} other cars" if row.traffic else ""
         table.add_row(
             Text(f"{row.latency}, an estimate" if _unsaid(row) else row.latency),
+            str(row.runs),
             *(figure(number) for number in numbers),
             figure(row.cross_track_p95_m),
             figure(sum(known) / len(known) if known else None),
-            Text(f"{', '.join(row.maps)} at {row.speed_kmh:g} km/h, {row.weather} "
+            Text(f"{', '.join(row.maps)} at {row.speed_kmh:g} km/h, {row.weather}{cars} "
                  f"({row.simulator})"),
         )  # fmt: skip
     return table

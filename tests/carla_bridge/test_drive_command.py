@@ -12,6 +12,9 @@ from typer.testing import CliRunner
 pytest.importorskip("carla", reason="needs the extra carla")
 pytest.importorskip("panda3d", reason="needs the extra carla")
 
+from carla_bridge.client.session import Session
+from carla_bridge.evaluation.record import read_results
+from carla_bridge.world.server.start import WorldProcess
 from edge_seg.bundle.archive import open_bundle
 from edge_seg.cli.main import app
 from edge_seg.errors import EdgeSegError, GateMissedError
@@ -40,6 +43,9 @@ def refusal(*arguments: object) -> str:
         (["labels", "--sign", "key.pem"], "--attach"),
         (["labels", "--latency", "pi6"], "pi5"),
         (["labels", "--latency", "-3"], "-3"),
+        (["labels", "--routes", "99999"], "from 0 to 9999"),
+        (["labels", "--vs", "labels"], "name a bundle"),
+        (["labels", "--map", "Town", "--map", "Town"], "'Town' twice"),
         (["labels", "--port", "2000", "--jobs", "2"], "--jobs"),
         (["lane.edgeseg"], "lane.edgeseg"),
     ],
@@ -57,6 +63,21 @@ def test_no_server_is_told_before_anything_is_driven(tmp_path: Path) -> None:
     )
     assert isinstance(result.exception, EdgeSegError) and result.exception.exit_code == 2
     assert "no CARLA server at 127.0.0.1:9" in str(result.exception)
+
+
+def test_a_servers_own_map_is_called_by_its_name_and_another_is_not_mixed_in(
+    tmp_path: Path,
+) -> None:
+    with WorldProcess(map="SCurve") as world:
+        drive = ["drive", "labels", *SHORT[2:], "--port", str(world.port), "-o", str(tmp_path)]
+        result = CliRunner().invoke(app, drive)
+        assert result.exit_code == 0, result.output
+        results = read_results(tmp_path)
+        assert results.request.maps == [results.runs[0].route.map] == ["SCurve"]
+        with Session.connect(world.host, world.port, 60.0) as session:
+            session.load("Straight")
+        result = CliRunner().invoke(app, [*drive, "--resume"])
+        assert "another 'maps' (SCurve, now Straight)" in str(result.exception)
 
 
 def test_perfect_masks_pass_their_gate_and_print_json(tmp_path: Path) -> None:
@@ -84,5 +105,6 @@ def test_a_bundle_too_late_to_drive_misses_the_gate_and_carries_how_it_drove(
     assert (now.latency, now.maps, now.runs) == ("0 ms", ["Straight"], 1)
     assert (late.latency, late.completion) == ("3000 ms", 0.0)
     assert late.simulator == "built-in world" and not late.estimate
+    assert (late.traffic, late.route_m) == (0, 50.0)
     shown = CliRunner().invoke(app, ["inspect", str(bundle)])
     assert shown.exit_code == 0 and "3000 ms" in shown.stdout

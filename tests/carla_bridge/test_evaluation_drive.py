@@ -277,6 +277,7 @@ def test_ctrl_c_ends_everything_and_the_drive_goes_on_later(tmp_path: Path) -> N
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60.0)
     assert process.returncode == 130 and "Traceback" not in said
+    assert f"kept in {tmp_path}: the same with --resume goes on" in said.replace("\n", "")
     assert children and all(is_gone(child) for child in children)
     assert read_results(tmp_path).status == "Started"
     (record,) = (tmp_path / "runs").glob("*.json")

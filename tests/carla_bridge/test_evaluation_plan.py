@@ -12,8 +12,8 @@ pytest.importorskip("carla", reason="needs the extra carla")
 
 from drive_results_by_hand import write_folder
 
-from carla_bridge.cli.drive import parse_routes, require_score
-from carla_bridge.evaluation.evaluate import Done, evaluate
+from carla_bridge.cli.drive import parse_routes, require_driven, require_score
+from carla_bridge.evaluation.evaluate import Done, _require_same, evaluate
 from carla_bridge.evaluation.jobs import Camera, Job, Server
 from carla_bridge.evaluation.masks import MaskSource, lane_table, open_masks
 from carla_bridge.evaluation.plan import CURVE_MS, Options, make_plan
@@ -145,6 +145,21 @@ def test_a_low_score_is_told_from_bad_input(tmp_path: Path) -> None:
     with pytest.raises(GateMissedError, match="below --min-score") as missed:
         require_score(results, worst + 0.1)
     assert missed.value.exit_code == 3
+
+
+def test_a_drive_that_only_faults_ended_is_none(tmp_path: Path) -> None:
+    results = write_folder(tmp_path)
+    require_driven(results, tmp_path)
+    for run in results.runs:
+        run.status, run.reason, run.detail = "Failed", "simulator crash", "its process ended"
+    with pytest.raises(EdgeSegError, match=r"simulator crash \(its process ended\); --resume"):
+        require_driven(results, tmp_path)
+
+
+def test_what_was_asked_differently_is_told_in_few_words(tmp_path: Path) -> None:
+    before, now = (make_plan(Options(driver="labels", latency=ms)).request for ms in ("80", "90"))
+    with pytest.raises(EdgeSegError, match=r"another 'latencies' \(0 ms, 80 ms, now 0 ms, 90 ms\)"):
+        _require_same(before, now, tmp_path)
 
 
 def test_a_map_that_is_none_is_refused(tmp_path: Path) -> None:

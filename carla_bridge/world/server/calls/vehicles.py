@@ -43,7 +43,9 @@ def set_autopilot(world: World, actor_id: Any, on: Any) -> None:
 @calls.value("is_traffic_manager_running")
 def traffic_manager(world: World, port: Any) -> bool:
     """Refuse: CARLA's traffic manager runs in its client and drives the cars of a real server."""
-    raise CallError("this world has no traffic manager; start it with --traffic N for other cars")
+    raise CallError(
+        "this world has no traffic manager; `edge-seg world --traffic N` has cars that drive"
+    )
 
 
 @calls.value("get_physics_control")
