@@ -262,14 +262,14 @@ class SummaryRow(msgspec.Struct, frozen=True, kw_only=True):
     driving_score: float
     driving_score_std: float
     driving_score_2_1: float
-    departures_per_km: float
-    lane_invasions_per_km: float
+    departures_per_km: float | None
+    lane_invasions_per_km: float | None
     collisions: int
     outside_s: float
-    cross_track_mean_m: float
-    cross_track_p95_m: float
-    cross_track_max_m: float
-    heading_error_mean_deg: float
+    cross_track_mean_m: float | None
+    cross_track_p95_m: float | None
+    cross_track_max_m: float | None
+    heading_error_mean_deg: float | None
     steering_reversals_per_min: float
     comfortable_percent: float
     mask_iou: dict[str, float | None] = {}

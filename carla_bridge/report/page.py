@@ -152,6 +152,6 @@ def tiles(results: Results) -> list[tuple[str, str, str]]:
         shown.append(("keeps the lane up to", kept, f"{curve.driver}, of the latencies tried"))
     else:
         runs = f"{row.runs} run{'' if row.runs == 1 else 's'}"
-        spread = f"\u00b1 {number(row.driving_score_std, 1)} over {runs}"
+        spread = f"\u00b1 {number(row.driving_score_std, 1)} over {runs}" if row.runs > 1 else runs
         shown.append(("driving score", number(row.driving_score, 1), spread))
     return shown

@@ -42,6 +42,14 @@ def headline(results: Results) -> str:
         done = sum(run.status != "Started" for run in results.runs)
         return f"{unfinished}{done} of {len(results.runs)} runs ended, and none was summed up"
     late = latency_words(latency_of(results, row.latency))
+    if row.failed:
+        reasons = dict.fromkeys(
+            run.reason
+            for run in results.runs
+            if run.status == "Failed"
+            and (run.driver, run.latency.label) == (row.driver, row.latency)
+        )
+        late += f"; {row.failed} of {row.runs} runs failed: {', '.join(reasons)}"
     return (
         f"{unfinished}{row.driver}: route completion {number(row.completion, 1)} %, "
         f"{number(row.departures_per_km)} departures per km, {late}"

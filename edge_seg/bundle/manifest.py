@@ -197,11 +197,11 @@ class Driven(msgspec.Struct, frozen=True, kw_only=True):
     completion: Percent
     driving_score: float
     score_form: str = ""
-    departures_per_km: float
-    lane_invasions_per_km: float
+    departures_per_km: float | None
+    lane_invasions_per_km: float | None
     collisions: Count
-    cross_track_mean_m: float
-    cross_track_p95_m: float
+    cross_track_mean_m: float | None
+    cross_track_p95_m: float | None
     control_age_p50_ms: float | None = None
     control_age_p99_ms: float | None = None
     mask_iou: dict[str, Percent | None] = {}

@@ -75,6 +75,7 @@ def test_a_run_of_which_nothing_is_known_counts_as_nothing_driven(tmp_path) -> N
     lost = run_at(0.0, None)
     (row,) = summarize([lost], tmp_path)
     assert (row.runs, row.failed, row.completion, row.driving_score, row.km) == (1, 1, 0, 0, 0)
+    assert row.departures_per_km is row.cross_track_p95_m is row.heading_error_mean_deg is None
 
 
 def run_at(latency_ms: float, metrics: object) -> Run:
