@@ -140,7 +140,7 @@ def test_another_request_does_not_go_on_in_this_folder(folder: Path) -> None:
 
     with pytest.raises(EdgeSegError, match="holds a drive already"):
         evaluate(plan_of(latency="100"), folder, nothing)
-    with pytest.raises(EdgeSegError, match="driven with another seed"):
+    with pytest.raises(EdgeSegError, match="driven with another 'seed'"):
         evaluate(plan_of(latency="100", seed=1), folder, nothing, resume=True)
 
 

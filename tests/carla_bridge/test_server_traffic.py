@@ -127,7 +127,7 @@ def test_a_car_is_handed_over_and_taken_back(process: WorldProcess, world: carla
 
 
 def test_the_clients_own_traffic_manager_is_refused_with_the_way_out(world: carla.World) -> None:
-    with pytest.raises(RuntimeError, match="start it with --traffic"):
+    with pytest.raises(RuntimeError, match="edge-seg world --traffic"):
         spawn(world).set_autopilot(True)
 
 
