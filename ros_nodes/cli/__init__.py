@@ -1,0 +1,1 @@
+"""What this package adds to ``edge-seg``, a file a command."""

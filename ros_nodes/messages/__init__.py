@@ -1,0 +1,1 @@
+"""ROS messages to what the core works with, and back: `images` and `stamps`."""

@@ -1,0 +1,298 @@
+"""`LaneSegmentation`: a lifecycle node that runs a bundle on a camera topic.
+
+    configure    open the bundle, test it on its golden frames, warm up
+    activate     subscribe; frames become masks
+    deactivate   unsubscribe; the frame at work is finished
+    cleanup      free the network
+
+The executor does no work of length: frames are segmented in `Inference`'s thread, and a bundle set
+while active is opened in another (`Opening`). Where the network fails again and again the node
+deactivates itself and says why in /diagnostics.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from time import monotonic
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Float64
+
+from edge_seg.bundle.archive import open_bundle
+from edge_seg.errors import EdgeSegError
+from edge_seg.segmenter import require_runnable
+from ros_nodes.environment import warnings
+from ros_nodes.segmentation import parameters
+from ros_nodes.segmentation.counts import Counts
+from ros_nodes.segmentation.device_watch import DeviceWatch
+from ros_nodes.segmentation.diagnostics import Report, status_of
+from ros_nodes.segmentation.events import watch_subscription
+from ros_nodes.segmentation.inference import Inference
+from ros_nodes.segmentation.network import Network, Opening
+from ros_nodes.segmentation.outputs import Outputs, qos
+
+HEARTBEAT_S = 0.05
+DIAGNOSTICS_S = 1.0
+LOOK_S = 0.1
+"""While a bundle is opened, how often the process is asked whether it shall end."""
+DONE, FAILED = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+
+
+class LaneSegmentation(LifecycleNode):
+    """See the module; parameters are in `parameters.PARAMETERS`, topics in `outputs`."""
+
+    def __init__(self, name: str = "lane_segmentation") -> None:
+        super().__init__(name)
+        parameters.declare(self)
+        self.settings = parameters.read(self)
+        reason = parameters.refused(
+            [self.get_parameter(declared.name) for declared in parameters.PARAMETERS], active=False
+        )
+        if reason:
+            raise EdgeSegError(reason)
+        self.state = "unconfigured"
+        self.fault = ""
+        self.notes: dict[str, str] = {"profile": "; ".join(warnings())}
+        self.counts = Counts()
+        self._device = DeviceWatch()
+        self._network: Network | None = None
+        self._outputs: Outputs | None = None
+        self._inference: Inference | None = None
+        self._subscription: Subscription | None = None
+        self._opening: Opening | None = None
+        self._taking_back = False
+        self._active_since = 0.0
+        self._beat_at = monotonic()
+        steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._heartbeat = self.create_publisher(Float64, "~/heartbeat", qos("best_effort"))
+        self.create_timer(HEARTBEAT_S, self._beat, clock=steady)
+        self.create_timer(DIAGNOSTICS_S, self._diagnose, clock=steady)
+        self.add_on_set_parameters_callback(self._on_set)
+
+    def autostart(self) -> None:
+        """Configure and activate, where the parameters say so."""
+        if not self.settings.autostart:
+            return
+        if not self.settings.bundle:
+            raise EdgeSegError(
+                "which bundle? bundle:=lane.edgeseg (launch), -p bundle:=lane.edgeseg (run); "
+                "`edge-seg pack` makes one"
+            )
+        if self.trigger_configure() == DONE and self.context.ok():
+            self.trigger_activate()
+
+    # --- the lifecycle ---
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Open the bundle; unconfigured, with the reason, where it is not fit."""
+        self.settings = parameters.read(self)
+        self.counts = Counts()
+        self.fault = ""
+        self.notes.pop("bundle", None)
+        if not self.settings.bundle:
+            return self._refuse("the parameter 'bundle' is not set")
+        opening = self._open(self.settings.bundle)
+        while not opening.done.wait(LOOK_S):
+            if not self.context.ok():
+                return FAILED
+        try:
+            self._network = opening.result()
+        except EdgeSegError as error:
+            return self._refuse(str(error))
+        self._outputs = Outputs(self, self.settings.output_reliability)
+        self._outputs.labels(self._network)
+        self._say_opened(self._network)
+        self.state = "inactive"
+        return super().on_configure(state)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Subscribe to the camera."""
+        assert self._network is not None
+        assert self._outputs is not None
+        self.fault = ""
+        self.settings = parameters.read(self)
+        self._inference = Inference(
+            self._network,
+            self._outputs,
+            self.counts,
+            lambda: self.get_clock().now().nanoseconds,
+            self.settings,
+        )
+        compressed = self.settings.transport == "compressed"
+        self._subscription = self.create_subscription(
+            CompressedImage if compressed else Image,
+            self.settings.image + ("/compressed" if compressed else ""),
+            self._inference.offer,
+            qos(self.settings.reliability),
+            event_callbacks=watch_subscription(self.counts, self.notes),
+        )
+        self._active_since = monotonic()
+        self.state = "active"
+        self.get_logger().info(f"segmenting {self._subscription.topic_name}")
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Take no more frames, and finish the one at work."""
+        done = self._stop()
+        self.state = "inactive"
+        return super().on_deactivate(state) if done else TransitionCallbackReturn.ERROR
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free the network."""
+        self._free()
+        self.state = "unconfigured"
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """End for good."""
+        self._stop()
+        self._free()
+        self.state = "finalized"
+        return super().on_shutdown(state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """A transition of ours raised: free everything, so that configure can try again."""
+        self.fault = self.fault or f"a transition from '{state.label}' failed"
+        self._stop()
+        self._free()
+        self.state = "unconfigured"
+        return DONE
+
+    def close(self) -> None:
+        """End what is not ROS's."""
+        self._stop()
+        self._free()
+        self._device.stop()
+
+    def _refuse(self, reason: str) -> TransitionCallbackReturn:
+        self.fault = reason
+        self.get_logger().error(reason)
+        return FAILED
+
+    def _stop(self) -> bool:
+        if self._subscription is not None:
+            self.destroy_subscription(self._subscription)
+            self._subscription = None
+        if self._inference is None:
+            return True
+        inference, self._inference = self._inference, None
+        done = inference.stop()
+        self._network = inference.network
+        if not done:
+            self.fault = "the network hangs on a frame"
+            self._network = None  # its thread may still use it: it cannot be freed
+        return done
+
+    def _free(self) -> None:
+        self._opening = None
+        if self._outputs is not None:
+            self._outputs.close()
+            self._outputs = None
+        if self._network is not None:
+            self._network.segmenter.close()
+            self._network = None
+
+    # --- parameters ---
+
+    def _on_set(self, changes: list[Parameter]) -> SetParametersResult:
+        """Refuse what cannot be; take up the rest with the next frame."""
+        reason = parameters.refused(changes, self.state == "active")
+        bundle = next((str(change.value) for change in changes if change.name == "bundle"), None)
+        known = self.state in ("active", "inactive") and not self._taking_back
+        new = bundle is not None and known
+        if new and not reason:
+            reason = self._unfit(str(bundle))
+        if reason:
+            self.notes["bundle" if new else "parameter"] = reason
+            return SetParametersResult(successful=False, reason=reason)
+        self.notes.pop("parameter", None)
+        if new:
+            self._opening = self._open(str(bundle))
+        return SetParametersResult(successful=True)
+
+    def _unfit(self, bundle: str) -> str:
+        """Return why a bundle cannot take over, as far as its bytes tell; milliseconds."""
+        try:
+            require_runnable(open_bundle(Path(bundle)), self.settings.trust)
+        except EdgeSegError as error:
+            return str(error)
+        return ""
+
+    def _open(self, bundle: str) -> Opening:
+        return Opening(Path(bundle), self.settings.threads, self.settings.trust)
+
+    def _exchange(self, opening: Opening) -> None:
+        """Let the opened bundle take over, or go on with the one that works."""
+        try:
+            network = opening.result()
+        except EdgeSegError as error:
+            self.notes["bundle"] = f"refused: {error}"
+            self.get_logger().error(f"the bundle before goes on: {error}")
+            self._take_back()
+            return
+        self.notes.pop("bundle", None)
+        if self._inference is not None:
+            self._inference.exchange(network)
+        elif self._network is not None and self._outputs is not None:
+            self._network.segmenter.close()
+            self._network = network
+            self._outputs.labels(network)
+        self._say_opened(network)
+
+    def _take_back(self) -> None:
+        """Set the parameter to the bundle that runs, where one does."""
+        network = self._inference.network if self._inference else self._network
+        if network is not None:
+            self._taking_back = True
+            self.set_parameters([Parameter("bundle", value=network.path)])
+            self._taking_back = False
+
+    def _say_opened(self, network: Network) -> None:
+        self.get_logger().info(
+            f"{network.path}: {network.engine}, golden frames as packed; expect "
+            f"{network.expected_ms:.1f} ms for 640x480; the process takes "
+            f"{network.memory_bytes / 1e6:.0f} MB"
+        )
+
+    # --- timers ---
+
+    def _beat(self) -> None:
+        """Publish how old the last good mask is; look after what other threads have done."""
+        now = monotonic()
+        self.counts.late(now - self._beat_at - HEARTBEAT_S)
+        self._beat_at = now
+        self._heartbeat.publish(Float64(data=self.counts.mask_age_s))
+        if self._opening is not None and self._opening.done.is_set():
+            opening, self._opening = self._opening, None
+            self._exchange(opening)
+        if self._inference is not None and self._inference.fault:
+            fault = self._inference.fault
+            self.get_logger().error(f"deactivating: the network fails: {fault}")
+            self.trigger_deactivate()
+            self.fault = f"the network fails: {fault}"
+
+    def _diagnose(self) -> None:
+        settings = parameters.read(self)
+        if self._inference is not None:
+            self._inference.settings = settings
+        network = self._inference.network if self._inference else self._network
+        report = Report(
+            name=f"{self.get_name()}: segmentation",
+            state=self.state,
+            window=self.counts.window(),
+            device=self._device.state,
+            network=network,
+            active_s=monotonic() - self._active_since if self.state == "active" else 0.0,
+            fault=self.fault,
+            notes=[note for note in self.notes.values() if note],
+        )
+        message = DiagnosticArray(status=[status_of(report, settings)])
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(message)

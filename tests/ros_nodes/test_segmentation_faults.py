@@ -1,0 +1,241 @@
+"""What goes wrong around a running node: bundles, signals, neighbours that die, clocks."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs the extra 'ros'")
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from drawn_roads import draw_road
+from rig import MODULE, Rig, pixels, rig, stamp_of
+from ros_process import NodeProcess, refused
+from rosgraph_msgs.msg import Clock
+
+from edge_seg.bundle.archive import open_bundle, write_bundle
+from edge_seg.files import sha256
+from ros_nodes.messages.stamps import from_ns
+
+FRAME = draw_road(310)[0]
+END_S = 2.0
+"""What SIGINT and SIGTERM may take, in any state."""
+
+
+def answered(here: Rig) -> np.ndarray:
+    stamp = here.send(FRAME)
+    here.until(lambda: here.masks and stamp_of(here.masks[-1]) == stamp)
+    return pixels(here.masks[-1])
+
+
+def renamed(bundle: Path, path: Path) -> Path:
+    """Write the bundle again under another name: another digest, the same masks."""
+    opened = open_bundle(bundle)
+    members = {name: opened.read(name) for name in opened.manifest.members}
+    write_bundle(path, msgspec.structs.replace(opened.manifest, name="other"), members)
+    return path
+
+
+def with_false_golden(bundle: Path, path: Path) -> Path:
+    """Write the bundle again with golden masks that it does not give."""
+    import cv2
+
+    opened = open_bundle(bundle)
+    members = {name: opened.read(name) for name in opened.manifest.members}
+    tests = []
+    for test in opened.manifest.golden:
+        old = cv2.imdecode(np.frombuffer(members[test.mask], np.uint8), cv2.IMREAD_UNCHANGED)
+        mask = np.full_like(np.asarray(old, np.uint8), 2)
+        members[test.mask] = cv2.imencode(".png", mask)[1].tobytes()
+        tests.append(msgspec.structs.replace(test, mask_sha256=sha256(mask.tobytes())))
+    write_bundle(path, msgspec.structs.replace(opened.manifest, golden=tests), members)
+    return path
+
+
+def test_another_bundle_takes_over_and_a_bad_one_does_not(
+    tmp_path: Path, tiny_bundle: Path
+) -> None:
+    mine = shutil.copy(tiny_bundle, tmp_path / "mine.edgeseg")
+    other = renamed(tiny_bundle, tmp_path / "other.edgeseg")
+    false = with_false_golden(tiny_bundle, tmp_path / "false.edgeseg")
+    torn = tmp_path / "torn.edgeseg"
+    torn.write_bytes(tiny_bundle.read_bytes()[:-100])
+    with rig(tmp_path, bundle=mine) as here:
+        here.listened()
+        expected = answered(here)
+        for bad, reason in ((torn, "torn.edgeseg"), (tmp_path / "none.edgeseg", "no such file")):
+            result = here.set(bundle=str(bad))
+            assert not result.successful
+            assert reason in result.reason
+        assert np.array_equal(answered(here), expected)
+
+        assert here.set(bundle=str(other)).successful  # whole, and tried in the background
+        digest = open_bundle(other).digest
+        here.until(lambda: here.next_status() and here.value["bundle digest"] == digest)
+        assert np.array_equal(answered(here), expected)
+        here.until(lambda: digest in here.labels[-1])
+
+        assert here.set(bundle=str(false)).successful
+        here.until(lambda: "golden frame" in here.next_status().message)
+        assert here.value["bundle digest"] == digest
+        assert np.array_equal(answered(here), expected)
+
+
+def test_the_bundle_s_file_may_be_torn_or_gone_while_it_runs(
+    tmp_path: Path, tiny_bundle: Path
+) -> None:
+    mine = Path(shutil.copy(tiny_bundle, tmp_path / "mine.edgeseg"))
+    with rig(tmp_path, bundle=mine) as here:
+        here.listened()
+        expected = answered(here)
+        mine.write_bytes(mine.read_bytes()[:5000])
+        assert np.array_equal(answered(here), expected)
+        mine.unlink()
+        assert np.array_equal(answered(here), expected)
+
+
+def test_a_bad_bundle_leaves_it_unconfigured_with_the_reason(
+    tmp_path: Path, tiny_bundle: Path
+) -> None:
+    with rig(tmp_path, bundle=tmp_path / "none.edgeseg") as here:
+        status = here.next_status()
+        assert status.level == DiagnosticStatus.ERROR
+        assert "no such file" in status.message
+        assert here.state() == "unconfigured"
+        assert here.set(bundle=str(tiny_bundle)).successful
+        assert here.change("configure")
+        assert here.change("activate")
+        here.listened()
+        assert answered(here).shape == FRAME.shape[:2]
+
+
+def test_no_bundle_is_one_line_and_two(tmp_path: Path) -> None:
+    assert "bundle:=" in refused(MODULE, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"transport": "smoke"}, "known: compressed, raw"),
+        ({"max_age_ms": "soon"}, "max_age_ms"),
+        ({"frame_skip": 5000}, "frame_skip"),
+    ],
+)
+def test_a_wrong_parameter_is_one_line_and_two(
+    tmp_path: Path, tiny_bundle: Path, parameters: dict[str, object], words: str
+) -> None:
+    assert words in refused(MODULE, tmp_path, bundle=tiny_bundle, **parameters)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("state", ["unconfigured", "inactive", "active"])
+def test_a_signal_ends_it_in_any_state(
+    tmp_path: Path, tiny_bundle: Path, state: str, number: int
+) -> None:
+    with rig(tmp_path, bundle=tiny_bundle, autostart=False) as here:
+        assert here.state() == "unconfigured"
+        if state != "unconfigured":
+            assert here.change("configure")
+        if state == "active":
+            assert here.change("activate")
+            here.listened()
+            answered(here)
+        assert here.process.end(number) == 0
+        assert here.process.end_s < END_S
+        assert "Traceback" not in here.process.errors()
+
+
+def test_a_second_signal_while_it_ends_does_no_harm(tmp_path: Path, tiny_bundle: Path) -> None:
+    with rig(tmp_path, bundle=tiny_bundle) as here:
+        here.listened()
+        here.process.process.send_signal(signal.SIGINT)
+        assert here.process.end(signal.SIGINT) == 0
+        assert "Traceback" not in here.process.errors()
+
+
+def test_a_signal_while_the_bundle_is_opened(tmp_path: Path, tiny_bundle: Path) -> None:
+    node = NodeProcess(MODULE, tmp_path, ["--ros-args", "-p", f"bundle:={tiny_bundle}"])
+    with pytest.raises(subprocess.TimeoutExpired):
+        node.wait(0.6)  # by now rclpy is up
+    assert node.end() == 0
+    assert node.end_s < END_S
+
+
+def test_killed_it_comes_back_on_the_same_topics(tmp_path: Path, tiny_bundle: Path) -> None:
+    """What a launch file's respawn does."""
+    with rig(tmp_path, bundle=tiny_bundle, expected=-signal.SIGKILL) as here:
+        here.listened()
+        expected = answered(here)
+        here.process.end(signal.SIGKILL)
+        arguments = ["-p", "reliability:=reliable", "-p", f"bundle:={tiny_bundle}"]
+        again = NodeProcess(MODULE, tmp_path, ["--ros-args", *arguments])
+        count = len(here.masks)
+        # The dead one's subscription is known until its lease ends: frames go on meanwhile.
+        here.until(lambda: here.send(FRAME) and len(here.masks) > count, 40.0)
+        assert np.array_equal(pixels(here.masks[-1]), expected)
+        assert again.end() == 0
+
+
+NEIGHBOUR = """
+import sys, time
+sys.path.insert(0, sys.argv[1])
+import numpy as np, rclpy
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+from ros_nodes.messages.images import image_message
+from ros_nodes.segmentation.outputs import qos
+rclpy.init()
+node = rclpy.create_node("neighbour")
+topic = "/lane_segmentation/mask"
+node.create_subscription(Image, topic, lambda m: print("mask", flush=True), qos("reliable"))
+camera = node.create_publisher(Image, "image", qos("best_effort"))
+frame = np.zeros((480, 640, 3), np.uint8)
+while True:
+    camera.publish(image_message(frame, "bgr8", Header(stamp=node.get_clock().now().to_msg())))
+    rclpy.spin_once(node, timeout_sec=0.03)
+"""
+
+
+def test_a_camera_and_a_subscriber_may_be_killed(tmp_path: Path, tiny_bundle: Path) -> None:
+    with rig(tmp_path, bundle=tiny_bundle, reliability="best_effort") as here:
+        here.listened()
+        root = str(Path(__file__).parents[2])
+        for _ in range(2):
+            neighbour = subprocess.Popen(
+                [sys.executable, "-c", NEIGHBOUR, root], stdout=subprocess.PIPE, text=True
+            )
+            assert neighbour.stdout is not None
+            for _ in range(3):
+                assert neighbour.stdout.readline() == "mask\n"
+            neighbour.kill()
+            neighbour.communicate()
+        assert answered(here).shape == FRAME.shape[:2]
+        assert here.state() == "active"
+
+
+def test_simulated_time(tmp_path: Path, tiny_bundle: Path) -> None:
+    with rig(tmp_path, bundle=tiny_bundle, use_sim_time=True) as here:
+        here.listened()
+        stamp = here.send(FRAME, stamp_ns=99 * 10**9)
+        here.until(lambda: here.latencies and stamp_of(here.latencies[-1]) == stamp)
+        seconds = dict(zip(here.latencies[-1].name, here.latencies[-1].position, strict=True))
+        assert math.isnan(seconds["transport"])  # no clock yet
+        clock = here.here.node.create_publisher(Clock, "/clock", 1)
+        here.until(clock.get_subscription_count)
+
+        def in_time() -> bool:
+            clock.publish(Clock(clock=from_ns(100 * 10**9)))
+            here.send(FRAME, stamp_ns=int(99.9e9))
+            here.here.spin(0.1)
+            return not math.isnan(here.latencies[-1].position[0])
+
+        here.until(in_time)
+        assert here.latencies[-1].position[0] == pytest.approx(0.1, abs=1e-6)
