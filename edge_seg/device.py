@@ -139,7 +139,7 @@ def slowdowns(before: DeviceState, working: Sequence[DeviceState]) -> list[str]:
 
 
 def _throttled(root: Path) -> list[str] | None:
-    """Ask the firmware; else read the kernel's copy; else its alarm of too low a voltage."""
+    """Ask the firmware; else the kernel's copy, its alarm of too low a voltage, its cooling."""
     answer = _firmware(root, "get_throttled")
     for path in (root / "sys/devices/platform").glob("soc*/soc*:firmware/get_throttled"):
         answer = answer or _text(path)
@@ -148,7 +148,21 @@ def _throttled(root: Path) -> list[str] | None:
     for folder in sorted((root / "sys/class/hwmon").glob("hwmon*")):
         if _text(folder / "name") == "rpi_volt":
             return decode_throttled(int(_text(folder / "in0_lcrit_alarm") == "1"))
-    return None
+    return _cooled(root)
+
+
+def _cooled(root: Path) -> list[str] | None:
+    """Ask the kernel whether heat holds back a clock: any board, a Jetson's CPU and GPU among them.
+
+    Fans are cooling devices, too; those that slow down are named for cpufreq or devfreq
+    (drivers/thermal/cpufreq_cooling.c, devfreq_cooling.c).
+    """
+    folders = (root / "sys/class/thermal").glob("cooling_device*")
+    brakes = [path for path in folders if "freq" in (_text(path / "type") or "")]
+    if not brakes:
+        return None
+    active = any((_number(_text(path / "cur_state")) or 0.0) > 0.0 for path in brakes)
+    return decode_throttled(int(active) << 1)
 
 
 def _firmware(root: Path, *words: str) -> str | None:

@@ -11,6 +11,7 @@ the caller's own; equal frames give equal masks.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from edge_seg import engines
@@ -18,7 +19,8 @@ from edge_seg.bundle.archive import Bundle, open_bundle
 from edge_seg.bundle.manifest import check_runs_here
 from edge_seg.choice import choose
 from edge_seg.classes import ClassMap
-from edge_seg.errors import EdgeSegError, MissingRuntimeError
+from edge_seg.engines.session import OptionValue
+from edge_seg.errors import EdgeSegError, MissingRuntimeError, closest
 from edge_seg.pipeline import Pipeline, Timings
 from edge_seg.preprocess import Frame, Mask
 
@@ -29,14 +31,20 @@ class Segmenter:
     ``threads`` limits the engine's threads (default: all cores). ``trust`` allows a bundle
     whose engine runs an unpickler on the model file; without it such a bundle must be
     signed by a key in the trusted-keys folder. ``precision`` is what runs: where the bundle holds
-    several, the first opening builds and times them (`edge_seg.choice`).
+    several, the first opening builds and times them (`edge_seg.choice`). ``options`` take the place
+    of the engine's own, as `parse_options` reads them.
 
     Raises `EdgeSegError` when the bundle is damaged, for another architecture, not trusted,
     its runtime is missing or cannot load the model: the message names what to do.
     """
 
     def __init__(
-        self, bundle: Path | str | Bundle, *, threads: int | None = None, trust: bool = False
+        self,
+        bundle: Path | str | Bundle,
+        *,
+        threads: int | None = None,
+        trust: bool = False,
+        options: str = "",
     ) -> None:
         if threads is not None and not 1 <= threads <= 1024:
             raise EdgeSegError(f"threads are 1 to 1024, not {threads}")
@@ -51,7 +59,8 @@ class Segmenter:
             from edge_seg.first_load import require_loads
 
             require_loads(engine, model, self.manifest.input, choice.options)
-        session = engine.open(model, self.manifest.input, choice.options, threads)
+        chosen = choice.options | parse_options(options, engine, choice.options)
+        session = engine.open(model, self.manifest.input, chosen, threads)
         self._pipeline: Pipeline | None = Pipeline(session)
 
     @property
@@ -84,6 +93,34 @@ class Segmenter:
         if self._pipeline is None:
             raise EdgeSegError("this segmenter is closed: open the bundle again")
         return self._pipeline
+
+
+def parse_options(
+    text: str, engine: engines.Engine, own: Mapping[str, OptionValue]
+) -> dict[str, OptionValue]:
+    """Read ``resize=graph,cuda_graph=false``: names and kinds are those that the engine has.
+
+    ``own`` are the bundle's. Raises `EdgeSegError` for a name or a value that the engine has not.
+    """
+    ways = [way for variants in engine.variants.values() for way in variants]
+    known = {name: value for way in [*ways, own] for name, value in way.items()}
+    parsed: dict[str, OptionValue] = {}
+    for part in filter(None, text.replace(" ", "").split(",")):
+        name, _, value = part.partition("=")
+        if name not in known:
+            raise EdgeSegError(f"engine '{engine.name}' has no option '{name}': "
+                               f"{closest(name, known)}")  # fmt: skip
+        kind = type(known[name])
+        try:
+            parsed[name] = _FLAGS[value.lower()] if kind is bool else kind(value)
+        except (KeyError, ValueError):
+            raise EdgeSegError(
+                f"option {name}={value}: it is of kind {kind.__name__}, such as {known[name]}"
+            ) from None
+    return parsed
+
+
+_FLAGS = {"true": True, "false": False}
 
 
 def require_runnable(bundle: Bundle, trust: bool) -> None:

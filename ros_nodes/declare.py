@@ -10,7 +10,7 @@ else that does not fit raises `EdgeSegError` with the parameter's name.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
@@ -18,9 +18,13 @@ from rclpy.node import Node
 
 from edge_seg.errors import EdgeSegError, closest
 
-Value = TypeVar("Value", str, bool, int, float)
+Value = TypeVar("Value", bound="str | bool | int | float")
 
-KINDS = {str: "text, quoted if it reads as a number", bool: "true or false", int: "a whole number"}
+KINDS: dict[type, str] = {
+    str: "text, quoted if it reads as a number",
+    bool: "true or false",
+    int: "a whole number",
+}
 
 
 def declare(
@@ -28,7 +32,7 @@ def declare(
     name: str,
     default: Value,
     description: str,
-    limits: tuple[Value, Value] | None = None,
+    limits: tuple[float, float] | None = None,
     choices: Sequence[str] = (),
 ) -> Value:
     """Declare a read-only parameter and return its value; raises `EdgeSegError`."""
@@ -45,16 +49,19 @@ def declare(
         low, high = map(int, limits)
         descriptor.integer_range = [IntegerRange(from_value=low, to_value=high, step=1)]
     try:
-        value = node.declare_parameter(name, default, descriptor).value
-        if kind is float and (isinstance(value, bool) or not isinstance(value, (int, float))):
-            raise EdgeSegError(f"parameter {name}: '{value}' is no number")
+        given: Any = node.declare_parameter(name, default, descriptor).value
     except InvalidParameterTypeException as error:
         raise EdgeSegError(f"parameter {name} is {KINDS[kind]}") from error
     except InvalidParameterValueException as error:
-        raise EdgeSegError(f"parameter {name}: choose {limits[0]:g} to {limits[1]:g}") from error
-    value = kind(value)
-    if limits is not None and not limits[0] <= value <= limits[1]:
-        raise EdgeSegError(f"parameter {name}: choose {limits[0]:g} to {limits[1]:g}")
-    if choices and value not in choices:
-        raise EdgeSegError(f"parameter {name} '{value}': {closest(value, choices)}")
-    return value
+        raise EdgeSegError(f"parameter {name}: {_within(limits)}") from error
+    if kind is float and (isinstance(given, bool) or not isinstance(given, (int, float))):
+        raise EdgeSegError(f"parameter {name}: '{given}' is no number")
+    if limits is not None and not limits[0] <= given <= limits[1]:
+        raise EdgeSegError(f"parameter {name}: {_within(limits)}")
+    if choices and given not in choices:
+        raise EdgeSegError(f"parameter {name} '{given}': {closest(str(given), choices)}")
+    return kind(given)
+
+
+def _within(limits: tuple[float, float] | None) -> str:
+    return f"choose {limits[0]:g} to {limits[1]:g}" if limits else "choose another value"

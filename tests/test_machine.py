@@ -125,6 +125,18 @@ def test_a_kernel_without_the_bits_has_the_voltage_alarm(tmp_path: Path) -> None
     assert read_state(root).throttled == []
 
 
+def test_heat_that_holds_back_a_jetson_s_clock(tmp_path: Path) -> None:
+    fan = {"sys/class/thermal/cooling_device0/type": "pwm-fan\n",
+           "sys/class/thermal/cooling_device0/cur_state": "2\n"}  # fmt: skip
+    root = board(tmp_path, fan)
+    assert read_state(root).throttled is None  # a fan that turns slows nothing
+    gpu = "sys/class/thermal/cooling_device1"
+    board(root, {f"{gpu}/type": "devfreq-17000000.gpu\n", f"{gpu}/cur_state": "0\n"})
+    assert read_state(root).throttled == []
+    board(root, {f"{gpu}/cur_state": "3\n"})
+    assert read_state(root).throttled == ["frequency capped now"]
+
+
 def test_a_box_that_tells_nothing(tmp_path: Path) -> None:
     assert read_device(tmp_path) == Device()
     assert read_state(tmp_path) == DeviceState(clock_mhz=None, temperature_c=None, throttled=None)

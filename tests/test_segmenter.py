@@ -21,6 +21,7 @@ from edge_seg.models.model import Model
 from edge_seg.preprocess import Frame
 from edge_seg.quantize import float_graph
 from edge_seg.quantize.recipe import decode
+from edge_seg.segmenter import parse_options
 
 MODEL = "model.onnx"
 
@@ -266,3 +267,36 @@ def test_memory_is_flat(segmenter: Segmenter) -> None:
 
 def test_memory_is_flat_over_ten_thousand_frames(segmenter: Segmenter) -> None:
     assert grown_by(segmenter, 10_000) < 10 * 2**20
+
+
+def test_options_are_those_that_the_engine_has() -> None:
+    openvino = engines.find("openvino")
+    own = {"resize": "host", "ids": "argmax"}
+    assert parse_options("", openvino, own) == {}
+    assert parse_options("resize=graph", openvino, own) == {"resize": "graph"}
+    tensorrt = engines.find("tensorrt")
+    chosen = parse_options("cuda_graph=False, workspace_mb=64", tensorrt, {"workspace_mb": 256})
+    assert chosen == {"cuda_graph": False, "workspace_mb": 64}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("resise=graph", "did you mean 'resize'"),
+        ("cuda_graph=perhaps", "of kind bool"),
+        ("workspace_mb=much", "of kind int"),
+        ("workspace_mb", "of kind int"),
+    ],
+)
+def test_an_option_that_is_none_says_so(text: str, words: str) -> None:
+    engine = engines.find("openvino" if "resi" in text else "tensorrt")
+    with pytest.raises(EdgeSegError, match=words):
+        parse_options(text, engine, {"workspace_mb": 256})
+
+
+def test_a_bundle_opens_with_another_option(tiny_bundle: Path) -> None:
+    frame = np.zeros((60, 80, 3), np.uint8)
+    with Segmenter(tiny_bundle) as plain, Segmenter(tiny_bundle, options="ids=compare") as other:
+        assert np.array_equal(plain(frame), other(frame))
+    with pytest.raises(EdgeSegError, match="no option 'speed'"):
+        Segmenter(tiny_bundle, options="speed=high")

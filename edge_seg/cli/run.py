@@ -19,7 +19,8 @@ def command(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="Image, folder, video, frame set, or camera (0, camera:0, camera:pi).",
+            help="Image, folder, video, frame set, camera (0, camera:0, camera:pi), or a simulated "
+            "one (world:Town, carla:HOST:PORT).",
         ),
     ],
     out: Annotated[

@@ -13,7 +13,8 @@ from typing import Protocol
 from edge_seg.errors import EdgeSegError
 from edge_seg.preprocess import Frame, InputSpec, Mask
 
-Options = Mapping[str, str | int | float | bool]
+OptionValue = str | int | float | bool
+Options = Mapping[str, OptionValue]
 """How a file is run: engine options, measured by the packer and kept in the manifest."""
 
 

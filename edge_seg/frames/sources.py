@@ -1,9 +1,12 @@
 """Anything with frames in it: an image, a folder, a frame set, a video, a camera.
 
-source = open_source("drive.mp4")       # or road.jpg, photos/, lane-mini, 0, camera:1, camera:pi
+source = open_source("drive.mp4")       # or road.jpg, photos/, lane-mini, 0, camera:1, world:Town
 for name, frame in source:              # name to save results under, (H, W, 3) uint8 BGR
     ...
 source.count                            # how many there will be, None for a camera
+
+Other packages bring sources of their own through the entry-point group ``edge_seg.sources``: what
+is registered there as ``world`` opens "world:Town", and is called with "Town".
 """
 
 from __future__ import annotations
@@ -11,14 +14,15 @@ from __future__ import annotations
 import difflib
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Protocol
 
 import cv2
 import numpy as np
 
-from edge_seg.errors import EdgeSegError, closest
+from edge_seg.errors import EdgeSegError, closest, in_one_line
 from edge_seg.frames.frameset import FrameSet, shipped_names
 from edge_seg.frames.headers import read_header
 from edge_seg.frames.images import SUFFIXES, quiet_opencv, read_image
@@ -27,6 +31,7 @@ from edge_seg.preprocess import Frame
 
 _CAMERA = re.compile(r"(?:camera:)(.*)|(\d{1,3})")
 _PROBE_BYTES = 1024
+GROUP = "edge_seg.sources"
 
 
 class Source(Protocol):
@@ -165,9 +170,9 @@ class VideoSource:
 def open_source(text: str | Path) -> Source:
     """Open what ``text`` names: a file or folder, a frame set, a stream's URL, or a camera.
 
-    A camera is "0", "camera:0" or "camera:pi". A folder gives its images in natural order (2
-    before 10) and leaves other files out. Raises `EdgeSegError` where there is nothing of that
-    name.
+    A camera is "0", "camera:0" or "camera:pi"; "world:Town" and "carla:HOST:PORT" are a simulated
+    car's. A folder gives its images in natural order (2 before 10) and leaves other files out.
+    Raises `EdgeSegError` where there is nothing of that name.
     """
     text = str(text)
     path = Path(text)
@@ -182,7 +187,21 @@ def open_source(text: str | Path) -> Source:
         return open_camera(camera[1] or camera[2] or "") if camera else CameraSource("stream", text)
     if text in shipped_names():
         return FrameSetSource(FrameSet.open(text))
+    scheme, _, rest = text.partition(":")
+    for point in entry_points(group=GROUP):
+        if point.name == scheme:
+            return _opener(scheme, point.load)(rest)
     raise EdgeSegError(_missing(path))
+
+
+def _opener(scheme: str, load: Callable[[], Callable[[str], Source]]) -> Callable[[str], Source]:
+    try:
+        return load()
+    except ImportError as error:
+        raise EdgeSegError(
+            f"sources '{scheme}:' cannot be used here ({in_one_line(error)}): "
+            "install what is missing, or name another source"
+        ) from error
 
 
 def natural_key(path: Path) -> list[tuple[int, str]]:

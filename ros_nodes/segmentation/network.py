@@ -1,6 +1,6 @@
 """Opening a bundle for a robot: checked, tried on its golden frames, warmed up, in another thread.
 
-    opening = Opening(Path("lane.edgeseg"), threads=0, trust=False)
+    opening = Opening(Path("lane.edgeseg"), settings)
     while not opening.done.wait(0.1):
         ...                                   # the executor lives
     network = opening.result()                # raises EdgeSegError
@@ -24,6 +24,7 @@ from edge_seg.bundle.errors import BundleError
 from edge_seg.bundle.golden import golden_check
 from edge_seg.errors import EdgeSegError
 from edge_seg.segmenter import Segmenter
+from ros_nodes.segmentation.parameters import Settings
 
 WARM_UP = 10
 """Frames before the first of a camera: buffers are touched, clocks rise."""
@@ -48,10 +49,15 @@ class Network:
         return f"{self.segmenter.manifest.engine.name} {self.segmenter.precision}"
 
 
-def open_network(path: Path, threads: int, trust: bool) -> Network:
+def open_network(path: Path, settings: Settings) -> Network:
     """Open, test and warm up; raises `EdgeSegError` for whatever makes it unfit to drive by."""
     bundle = open_bundle(path)
-    segmenter = Segmenter(bundle, threads=threads or None, trust=trust)
+    segmenter = Segmenter(
+        bundle,
+        threads=settings.threads or None,
+        trust=settings.trust,
+        options=settings.engine_options,
+    )
     try:
         golden = golden_check(bundle, segmenter, segmenter.precision)
         if not golden.passed:
@@ -70,13 +76,13 @@ def open_network(path: Path, threads: int, trust: bool) -> Network:
 class Opening:
     """`open_network` in a thread of its own. ``done`` is set when there is a result."""
 
-    def __init__(self, path: Path, threads: int, trust: bool) -> None:
+    def __init__(self, path: Path, settings: Settings) -> None:
         self.path = path
         self.done = Event()
         self._network: Network | None = None
         self._error: Exception | None = None
         # No program waits for it to end: a build cannot be interrupted.
-        Thread(target=self._open, args=(threads, trust), daemon=True, name="opening").start()
+        Thread(target=self._open, args=(settings,), daemon=True, name="opening").start()
 
     def result(self) -> Network:
         """Return the network, or raise `EdgeSegError`; blocks until it is there."""
@@ -86,9 +92,9 @@ class Opening:
         assert self._network is not None
         return self._network
 
-    def _open(self, threads: int, trust: bool) -> None:
+    def _open(self, settings: Settings) -> None:
         try:
-            self._network = open_network(self.path, threads, trust)
+            self._network = open_network(self.path, settings)
         except EdgeSegError as error:
             self._error = error
         except Exception as error:  # a runtime's own: the old bundle goes on all the same

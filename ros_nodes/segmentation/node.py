@@ -50,12 +50,10 @@ class LaneSegmentation(LifecycleNode):
     def __init__(self, name: str = "lane_segmentation") -> None:
         super().__init__(name)
         parameters.declare(self)
-        self.settings = parameters.read(self)
-        reason = parameters.refused(
-            [self.get_parameter(declared.name) for declared in parameters.PARAMETERS], active=False
-        )
-        if reason:
+        given = [self.get_parameter(declared.name) for declared in parameters.PARAMETERS]
+        if reason := parameters.refused(given, active=False):
             raise EdgeSegError(reason)
+        self.settings = parameters.read(self)
         self.state = "unconfigured"
         self.fault = ""
         self.notes: dict[str, str] = {"profile": "; ".join(warnings())}
@@ -226,7 +224,7 @@ class LaneSegmentation(LifecycleNode):
         return ""
 
     def _open(self, bundle: str) -> Opening:
-        return Opening(Path(bundle), self.settings.threads, self.settings.trust)
+        return Opening(Path(bundle), self.settings)
 
     def _exchange(self, opening: Opening) -> None:
         """Let the opened bundle take over, or go on with the one that works."""

@@ -34,6 +34,7 @@ class Settings:
     overlay: bool
     frame_skip: int
     threads: int
+    engine_options: str
     trust: bool
     autostart: bool
     warn_latency_ms: float
@@ -96,6 +97,13 @@ PARAMETERS = (
     Declared("frame_skip", 0, "Frames left out after each one that is taken.", limits=(0, 1000)),
     Declared("threads", 0, "Threads of the engine; 0: all cores.", limits=(0, 1024), live=False),
     Declared(
+        "engine_options",
+        "",
+        "What the engine does otherwise than the bundle says, such as resize=graph (OpenVINO) or "
+        "cuda_graph=false (TensorRT).",
+        live=False,
+    ),
+    Declared(
         "trust",
         False,
         "Run a bundle of TorchScript that no trusted key has signed.",
@@ -137,7 +145,7 @@ _BY_NAME = {declared.name: declared for declared in PARAMETERS}
 
 
 def declare(node: Node) -> None:
-    """Declare all; raises rclpy's errors where a value given at start is of another type."""
+    """Declare all; raises rclpy's errors for a value given at start of another type or range."""
     for declared in PARAMETERS:
         node.declare_parameter(declared.name, declared.default, _descriptor(declared))
 
@@ -155,6 +163,11 @@ def refused(changes: Iterable[Parameter], active: bool) -> str:
         declared = _BY_NAME.get(change.name)
         if declared is None:
             continue
+        if isinstance(declared.default, float) and not _is_number(change.value):
+            return f"{change.name} '{change.value}': is no number"
+        if declared.limits and not declared.limits[0] <= change.value <= declared.limits[1]:
+            low, high = declared.limits
+            return f"{change.name} {change.value} is out of its range, {low:g} to {high:g}"
         if declared.choices and change.value not in declared.choices:
             return f"{change.name} '{change.value}': {closest(str(change.value), declared.choices)}"
         if active and not declared.live:
@@ -162,8 +175,14 @@ def refused(changes: Iterable[Parameter], active: bool) -> str:
     return ""
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def _descriptor(declared: Declared) -> ParameterDescriptor:
-    descriptor = ParameterDescriptor(description=declared.description)
+    # ROS refuses 200 where 200.0 is wanted; who types a number on a robot should not have to know.
+    any_number = isinstance(declared.default, float)
+    descriptor = ParameterDescriptor(description=declared.description, dynamic_typing=any_number)
     if declared.choices:
         descriptor.additional_constraints = f"one of {', '.join(declared.choices)}"
     if declared.limits and isinstance(declared.default, float):

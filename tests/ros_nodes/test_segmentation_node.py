@@ -188,7 +188,9 @@ def test_every_second_frame(here: Rig) -> None:
     ("values", "reason"),
     [
         ({"frame_skip": -1}, "range"),
-        ({"max_age_ms": "soon"}, "type"),
+        ({"max_age_ms": "soon"}, "no number"),
+        ({"max_age_ms": -1}, "range"),
+        ({"max_age_ms": True}, "no number"),
         ({"image": "other"}, "deactivate"),
         ({"transport": "smoke"}, "known: compressed, raw"),
     ],
@@ -197,6 +199,11 @@ def test_what_cannot_be_set_is_refused(here: Rig, values: dict[str, object], rea
     result = here.set(**values)
     assert not result.successful
     assert reason in result.reason.lower()
+    answered(here, FRAMES[0])
+
+
+def test_a_whole_number_will_do(here: Rig) -> None:
+    assert here.set(max_age_ms=400).successful
     answered(here, FRAMES[0])
 
 
