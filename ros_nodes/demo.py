@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import Image, JointState
@@ -62,11 +62,14 @@ class Numbers(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Demo:
-    """The ears; ``picture`` is the last frame with its mask over it."""
+    """The ears; ``picture`` is the last frame with its mask over it, ``failed`` that the node
+    says it cannot work.
+    """
 
     def __init__(self, node: Node, source: str, processes: tuple[OwnProcess, ...]) -> None:
         self.picture: Frame | None = None
         self.masks = 0
+        self.failed = False
         self._node, self._source, self._processes = node, source, processes
         self._latencies: deque[list[float]] = deque(maxlen=KEPT)
         self._heard_ms: deque[float] = deque(maxlen=KEPT)
@@ -121,6 +124,7 @@ class Demo:
         (status,) = message.status
         self._values = {pair.key: pair.value for pair in status.values}
         self._said = status.message
+        self.failed = status.level == DiagnosticStatus.ERROR and not self.masks
 
 
 @contextmanager

@@ -55,6 +55,10 @@ class Session:
         elif self.behaviour == "prints":
             os.write(1, b"a runtime that talks on stdout\\n")
             print("and through Python", flush=True)
+        elif self.behaviour == "slow":
+            time.sleep(0.06)
+        elif self.behaviour == "raises-late" and self.frames > 30:
+            raise ValueError("no memory for the tensor\\nand a second line")
         elif self.behaviour == "dies-late" and self.frames > 8:
             os.kill(os.getpid(), signal.SIGABRT)
 
@@ -68,6 +72,8 @@ class Session:
 def open_session(model, spec, options, threads):
     if model == b"killed-at-load":
         os.kill(os.getpid(), signal.SIGILL)
+    if model == b"opens-slowly":
+        time.sleep(60)
     return Session(model.decode(), spec)
 '''
 

@@ -52,14 +52,17 @@ def command(
 ) -> None:
     """Run camera, node and listener as three ROS 2 processes, and show the node's numbers live."""
     require_ros()
+    from edge_seg.bundle.archive import open_bundle
     from edge_seg.files import require_writable, write_bytes
     from edge_seg.frames.images import encode_image
+    from edge_seg.segmenter import require_runnable
     from ros_nodes.demo import running
 
     width, height = _size(size)
     require_writable(picture)
     chosen = source or ("world:Town" if find_spec("carla") else "lane-test")
     packed = bundle or packed_bundle()
+    require_runnable(open_bundle(packed), trust)
     with running(packed, chosen, rate, (width, height), trust) as demo:
         numbers = _show(demo, seconds, json)
     if demo.picture is not None:
@@ -68,7 +71,7 @@ def command(
     if json:
         console.print_json(numbers)
     else:
-        console.output.print(table(numbers))
+        console.output.print(table(numbers), soft_wrap=True)
 
 
 def require_ros() -> None:
@@ -129,9 +132,9 @@ def _first_mask(demo: Demo) -> None:
     end = monotonic() + START_S
     while not demo.masks:
         demo.spin(REDRAW_S)
-        if monotonic() > end:
-            said = demo.numbers().diagnostics or "it says nothing"
-            raise EdgeSegError(f"no mask in {START_S:.0f} s; the node: {said}")
+        if demo.failed or monotonic() > end:
+            said = demo.numbers().diagnostics or f"no mask in {START_S:.0f} s"
+            raise EdgeSegError(f"the node: {said}")
 
 
 def table(numbers: Numbers) -> Table:
@@ -139,7 +142,7 @@ def table(numbers: Numbers) -> Table:
     from rich.table import Table
 
     shown = Table(
-        title=f"{numbers.source} -> {numbers.bundle} ({numbers.engine}) -> mask",
+        title=f"{numbers.bundle} ({numbers.engine}) on {numbers.source}",
         caption=f"{numbers.camera_hz:.1f} frames/s in, {numbers.masks_hz:.1f} masks/s out, "
         f"{numbers.dropped} dropped for newer ones, {numbers.lost} lost\n"
         f"diagnostics: {numbers.diagnostics}",

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import msgspec
 import numpy as np
 import pytest
@@ -18,10 +19,12 @@ pytest.importorskip("rclpy", reason="needs the extra 'ros'")
 from diagnostic_msgs.msg import DiagnosticStatus
 from drawn_roads import draw_road
 from rig import MODULE, Rig, pixels, rig, stamp_of
+from rogue import install
 from ros_process import NodeProcess, refused
 from rosgraph_msgs.msg import Clock
 
 from edge_seg.bundle.archive import open_bundle, write_bundle
+from edge_seg.bundle.manifest import EngineRef
 from edge_seg.files import sha256
 from ros_nodes.messages.stamps import from_ns
 
@@ -44,16 +47,25 @@ def renamed(bundle: Path, path: Path) -> Path:
     return path
 
 
-def with_false_golden(bundle: Path, path: Path) -> Path:
-    """Write the bundle again with golden masks that it does not give."""
-    import cv2
+def rogue_bundle(bundle: Path, path: Path, behaviour: str) -> Path:
+    """Write a bundle of the engine `rogue`, which gives background alone and then misbehaves."""
+    with_golden(bundle, path, 0)
+    opened = open_bundle(path)
+    members = {name: opened.read(name) for name in opened.manifest.members}
+    members[opened.manifest.model_file] = behaviour.encode()
+    engine = EngineRef("rogue", "numpy", "1")
+    write_bundle(path, msgspec.structs.replace(opened.manifest, engine=engine), members)
+    return path
 
+
+def with_golden(bundle: Path, path: Path, label: int) -> Path:
+    """Write the bundle again with golden masks that hold this class alone."""
     opened = open_bundle(bundle)
     members = {name: opened.read(name) for name in opened.manifest.members}
     tests = []
     for test in opened.manifest.golden:
         old = cv2.imdecode(np.frombuffer(members[test.mask], np.uint8), cv2.IMREAD_UNCHANGED)
-        mask = np.full_like(np.asarray(old, np.uint8), 2)
+        mask = np.full_like(np.asarray(old, np.uint8), label)
         members[test.mask] = cv2.imencode(".png", mask)[1].tobytes()
         tests.append(msgspec.structs.replace(test, mask_sha256=sha256(mask.tobytes())))
     write_bundle(path, msgspec.structs.replace(opened.manifest, golden=tests), members)
@@ -65,7 +77,7 @@ def test_another_bundle_takes_over_and_a_bad_one_does_not(
 ) -> None:
     mine = shutil.copy(tiny_bundle, tmp_path / "mine.edgeseg")
     other = renamed(tiny_bundle, tmp_path / "other.edgeseg")
-    false = with_false_golden(tiny_bundle, tmp_path / "false.edgeseg")
+    false = with_golden(tiny_bundle, tmp_path / "false.edgeseg", 2)
     torn = tmp_path / "torn.edgeseg"
     torn.write_bytes(tiny_bundle.read_bytes()[:-100])
     with rig(tmp_path, bundle=mine) as here:
@@ -161,12 +173,15 @@ def test_a_second_signal_while_it_ends_does_no_harm(tmp_path: Path, tiny_bundle:
         assert "Traceback" not in here.process.errors()
 
 
-def test_a_signal_while_the_bundle_is_opened(tmp_path: Path, tiny_bundle: Path) -> None:
-    node = NodeProcess(MODULE, tmp_path, ["--ros-args", "-p", f"bundle:={tiny_bundle}"])
-    with pytest.raises(subprocess.TimeoutExpired):
-        node.wait(0.6)  # by now rclpy is up
-    assert node.end() == 0
-    assert node.end_s < END_S
+def test_a_signal_while_the_bundle_is_opened(
+    tmp_path: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path / "site", monkeypatch)
+    slow = rogue_bundle(tiny_bundle, tmp_path / "slow.edgeseg", "opens-slowly")
+    with rig(tmp_path, bundle=slow) as here:
+        here.until(lambda: here.here.node.count_publishers("/lane_segmentation/heartbeat"))
+        assert here.process.end() == 0
+        assert here.process.end_s < END_S
 
 
 def test_killed_it_comes_back_on_the_same_topics(tmp_path: Path, tiny_bundle: Path) -> None:
@@ -239,3 +254,51 @@ def test_simulated_time(tmp_path: Path, tiny_bundle: Path) -> None:
 
         here.until(in_time)
         assert here.latencies[-1].position[0] == pytest.approx(0.1, abs=1e-6)
+
+
+def test_a_network_that_fails_again_and_again_is_given_up(
+    tmp_path: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path / "site", monkeypatch)
+    failing = rogue_bundle(tiny_bundle, tmp_path / "failing.edgeseg", "raises-late")
+    with rig(tmp_path, bundle=failing) as here:
+        here.listened()
+        here.until(lambda: here.send(FRAME) and here.state() == "inactive")
+        status = here.next_status()
+        assert status.level == DiagnosticStatus.ERROR
+        assert "the network fails: ValueError: no memory for the tensor" in status.message
+        assert here.masks  # it worked until then
+        assert int(here.value["failed"]) == 3
+        assert here.set(bundle=str(tiny_bundle)).successful
+        here.until(lambda: here.next_status() and "onnxruntime" in here.value["engine"])
+        assert here.change("activate")
+        here.listened()
+        assert answered(here).shape == FRAME.shape[:2]
+        assert here.next_status().level != DiagnosticStatus.ERROR
+
+
+def test_overload_drops_frames_and_not_time(
+    tmp_path: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Inference takes 60 ms, frames come every 20: none waits longer than for its turn."""
+    install(tmp_path / "site", monkeypatch)
+    slow = rogue_bundle(tiny_bundle, tmp_path / "slow.edgeseg", "slow")
+    with rig(tmp_path, bundle=slow) as here:
+        here.listened()
+        answered(here)
+        before = len(here.latencies)
+        for _ in range(150):
+            here.send(FRAME)
+            here.here.spin(0.02)
+        here.next_status()
+        here.next_status()
+        times = [dict(zip(m.name, m.position, strict=True)) for m in here.latencies[before:]]
+        assert len(times) >= 30
+        assert np.median([row["inference"] for row in times]) == pytest.approx(0.06, abs=0.01)
+        # In its slot a frame is younger than the 20 ms until the next one takes its place.
+        assert np.median([row["queue"] for row in times]) < 0.04
+        assert np.median([row["total"] for row in times]) < 0.06 + 0.02 + 0.04
+        value = {key: int(here.value[key]) for key in ("received", "masks", "dropped")}
+        assert value["dropped"] > value["masks"]
+        assert value["received"] - value["masks"] - value["dropped"] == 0
+        assert float(here.value["executor late (ms)"]) < 60.0
