@@ -30,7 +30,7 @@ from edge_seg.files import scratch_folder
 from edge_seg.frames import FrameSet
 from edge_seg.preprocess import InputSpec, resize
 from ros_nodes.camera.pace import Pace
-from ros_nodes.environment import loopback
+from ros_nodes.environment import apart
 from ros_nodes.messages.images import image_message
 from ros_nodes.messages.stamps import to_ns
 from ros_nodes.own_process import OwnProcess
@@ -175,11 +175,9 @@ class Bench:
 @contextmanager
 def benched(bundle: Path) -> Iterator[Bench]:
     """Start the node and the camera, in a domain of their own."""
-    os.environ.update(loopback())
-    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
     parameters = {"bundle": str(bundle.resolve()), "max_age_ms": 0.0}
-    with scratch_folder() as folder:
-        os.environ["ROS_LOG_DIR"] = str(folder)
+    domain = str(1 + os.getpid() % 100)
+    with scratch_folder() as folder, apart(ROS_DOMAIN_ID=domain, ROS_LOG_DIR=str(folder)):
         rclpy.init()
         node = rclpy.create_node("bench")
         try:

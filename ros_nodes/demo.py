@@ -28,7 +28,7 @@ from sensor_msgs.msg import Image, JointState
 
 from edge_seg.files import scratch_folder
 from edge_seg.preprocess import Frame
-from ros_nodes.environment import loopback
+from ros_nodes.environment import apart
 from ros_nodes.messages.images import frame_of
 from ros_nodes.messages.stamps import to_ns
 from ros_nodes.own_process import OwnProcess
@@ -136,7 +136,8 @@ def running(
     width, height = size
     seen: dict[str, Any] = {"source": source, "rate_hz": rate_hz, "width": width, "height": height}
     with (
-        _apart(),
+        scratch_folder() as folder,
+        apart(ROS_DOMAIN_ID=str(1 + os.getpid() % DOMAINS), ROS_LOG_DIR=str(folder)),
         OwnProcess("ros_nodes.segmentation.main", segmented) as node,
         OwnProcess("ros_nodes.camera.main", seen) as camera,
     ):
@@ -148,20 +149,6 @@ def running(
         finally:
             listener.destroy_node()
             context.try_shutdown()
-
-
-@contextmanager
-def _apart() -> Iterator[None]:
-    """Keep this process's ROS and its children's to this machine, in a domain and log of theirs."""
-    before = dict(os.environ)
-    domain = str(1 + os.getpid() % DOMAINS)
-    with scratch_folder() as folder:
-        os.environ.update(loopback(), ROS_DOMAIN_ID=domain, ROS_LOG_DIR=str(folder))
-        try:
-            yield
-        finally:
-            os.environ.clear()
-            os.environ.update(before)
 
 
 def _quantiles(values: np.ndarray) -> tuple[float, float]:

@@ -14,7 +14,8 @@ No ROS is imported here: launch files ask, too.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -57,6 +58,18 @@ def loopback(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
         "ROS_STATIC_PEERS": "",
         **profile(environment),
     }
+
+
+@contextmanager
+def apart(**others: str) -> Iterator[None]:
+    """Have ROS that is started in the block, here or in a child, keep to this machine."""
+    before = dict(os.environ)
+    os.environ.update(loopback(), **others)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def prepare() -> list[str]:

@@ -60,7 +60,8 @@ class OwnProcess:
         if code is not None:
             how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
             last = self._last_words()
-            raise EdgeSegError(f"the node's process ended ({how}){last and f': {last}'}")
+            said = f"; it said last: {last}" if last else ""
+            raise EdgeSegError(f"the node's process ended ({how}){said}")
 
     def close(self) -> None:
         """End the process, by force where it does not listen."""

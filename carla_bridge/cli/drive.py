@@ -27,7 +27,12 @@ def command(
         Path, typer.Option("-o", "--out", metavar="FOLDER", help="Results, report and video.")
     ] = Path("drive-result"),
     vs: Annotated[
-        str | None, typer.Option(metavar="float|labels|PATH", help="Drive this too and compare.")
+        str | None,
+        typer.Option(
+            metavar="float|labels|ros|PATH",
+            help="Drive this too and compare. ros: the bundle in a ROS 2 node that is started; "
+            "ros:/NAME: in one that runs.",
+        ),
     ] = None,
     latency: Annotated[
         str | None,
@@ -222,12 +227,17 @@ def _show(results: Results, out: Path, json: bool) -> None:
         console.print_json(results)
         return
     from carla_bridge.cli.drive_tables import curve_line, difference_table, summary_table
+    from carla_bridge.report.words import mask_times
 
     console.output.print(summary_table(results))
     if results.differences:
         console.output.print(difference_table(results.differences))
     if results.curve is not None:
         console.output.print(curve_line(results.curve), markup=False)
+    if times := mask_times(results):
+        console.output.print(
+            f"frame to mask here, the world's clock standing: {times}", markup=False
+        )
     console.output.print(f"{out / 'report.html'}", markup=False)
 
 

@@ -21,7 +21,14 @@ from carla_bridge.client.weathers import find
 from carla_bridge.evaluation.jobs import Camera, Job, Server, read_map, view_of
 from carla_bridge.evaluation.latency import NONE, Latency, fixed
 from carla_bridge.evaluation.latency_spec import PRESETS, of_bundle, parse
-from carla_bridge.evaluation.masks import FLOAT, LABELS, MaskSource, lane_table, open_masks
+from carla_bridge.evaluation.masks import (
+    FLOAT,
+    LABELS,
+    MaskSource,
+    is_through,
+    lane_table,
+    open_masks,
+)
 from carla_bridge.evaluation.record import Request, Subject
 from carla_bridge.world import shipped_maps
 from carla_bridge.world.maps.check import parse_opendrive
@@ -35,7 +42,10 @@ CURVE_MS = (0.0, 50.0, 100.0, 150.0, 200.0, 300.0, 400.0, 600.0, 800.0)
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What was asked for. ``driver`` is a bundle's path or "labels"; see the command's help."""
+    """What was asked for; see the command's help.
+
+    ``driver`` is a bundle's path or "labels", ``versus`` also "float" or another package's "ros".
+    """
 
     driver: str
     versus: str | None = None
@@ -143,10 +153,11 @@ def _runnable(path: Path, options: Options) -> Bundle:
 def _drivers(options: Options, bundle: Bundle | None) -> list[MaskSource]:
     """Return the driver, and what it is compared with."""
 
-    def of_bundle_file(name: str, path: str) -> MaskSource:
+    def of_bundle_file(name: str, path: str, through: str = "") -> MaskSource:
         return MaskSource(
             name=name,
-            bundle=str(Path(path).resolve()),
+            bundle=None if path == LABELS else str(Path(path).resolve()),
+            through=through,
             weights=None if options.weights is None else str(options.weights.resolve()),
             trust=options.trust,
             threads=options.threads,
@@ -166,11 +177,16 @@ def _drivers(options: Options, bundle: Bundle | None) -> list[MaskSource]:
         if bundle is None:
             raise EdgeSegError("--vs float needs the bundle that the float model belongs to")
         other = of_bundle_file(FLOAT, options.driver)
+    elif is_through(options.versus):
+        other = of_bundle_file(options.versus, options.driver, through=options.versus)
+    else:
+        path = Path(options.versus)
+        _runnable(path, options)
+        name = path.name if path.stem in (LABELS, FLOAT) else path.stem
+        other = of_bundle_file(name, options.versus)
+    if other.name == FLOAT or other.through:
         with open_masks(other):  # seconds, and better than to find out after the first route
             pass
-    else:
-        _runnable(Path(options.versus), options)
-        other = of_bundle_file(Path(options.versus).stem, options.versus)
     if other.name == first.name:
         other = msgspec.structs.replace(other, name=f"{other.name} (2)")
     return [first, other]

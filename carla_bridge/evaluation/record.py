@@ -175,7 +175,8 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
 class Times(msgspec.Struct, kw_only=True):
     """Wall clock: the only fields that differ between two runs of one seed.
 
-    ``started`` is UTC in ISO 8601, ``mask_p50_ms`` what this machine took for a mask.
+    ``started`` is UTC in ISO 8601, ``mask_p50_ms`` what this machine took for a mask, from
+    the frame to the mask: through a node with both ways to it.
     """
 
     started: str = ""
@@ -186,7 +187,8 @@ class Times(msgspec.Struct, kw_only=True):
 class Run(msgspec.Struct, kw_only=True):
     """One driver on one route at one latency, once.
 
-    ``driver`` is int8, float, labels (the simulator's own masks) or the name of another bundle.
+    ``driver`` is int8, float, labels (the simulator's own masks), ros or ros:/NAME (through a
+    node), or the name of another bundle.
     ``filmed``: its pictures are in ``frames/KEY``, every `Trace.film_every`-th tick.
     """
 

@@ -80,6 +80,9 @@ class Workplace:
             host, port = self._address()
             run.reason = error.reason if isinstance(error, Fault) else what_failed(host, port)
             run.detail = str(error)
+        if run.reason == "agent failure":  # what failed may be gone: the next job opens it anew
+            self._open.close()
+            self._masks = None
         run.times = Times(
             started=started,
             wall_s=round(perf_counter() - begin, 3),

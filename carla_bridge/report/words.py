@@ -8,6 +8,8 @@ Pure functions from a record to text; nothing here is escaped, the template does
 
 from __future__ import annotations
 
+from statistics import median
+
 from carla_bridge.evaluation.record import (
     Curve,
     Difference,
@@ -154,6 +156,23 @@ def curve_words(curve: Curve) -> str:
     if beyond:
         return f"{kept}, and loses it at {beyond[0]:g} ms, the next that was tried."
     return f"{kept}, the largest that was tried; where it would lose it is not known."
+
+
+def mask_times(results: Results) -> str:
+    """Return what this machine took for a mask, by driver; "" where none was made.
+
+    From the frame to the mask, so through a ROS 2 node it is the way to it and back.
+    """
+    drivers = dict.fromkeys(run.driver for run in results.runs if run.driver != "labels")
+    times = {
+        driver: [
+            run.times.mask_p50_ms
+            for run in results.runs
+            if run.driver == driver and run.times.mask_p50_ms is not None
+        ]
+        for driver in drivers
+    }
+    return ", ".join(f"{driver} {median(ms):.1f} ms" for driver, ms in times.items() if ms)
 
 
 def run_end(run: Run) -> str:

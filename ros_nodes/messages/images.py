@@ -21,6 +21,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from edge_seg.errors import EdgeSegError, closest
+from edge_seg.frames.headers import read_header
 from edge_seg.frames.images import MAX_PIXELS, decode_image
 from edge_seg.preprocess import Frame
 
@@ -55,8 +56,8 @@ ENCODINGS: dict[str, tuple[int, int, Callable[[Pixels], Pixels]]] = {
 }
 """Samples a pixel, bytes a sample, and how to BGR. Of two bytes the high one is kept."""
 
-COMPRESSED = ("jpeg", "jpg", "png")
-"""What the ``format`` of a CompressedImage must speak of; other transports write "h264" there."""
+COMPRESSED = ("jpeg", "png")
+"""What a CompressedImage may hold; what its ``format`` says is free text, and is not asked."""
 
 
 def frame_of(message: Image | CompressedImage) -> Frame:
@@ -65,7 +66,7 @@ def frame_of(message: Image | CompressedImage) -> Frame:
         return _decompressed(message)
     if message.encoding not in ENCODINGS:
         raise MalformedImageError(
-            f"encoding '{message.encoding[:40]}': {closest(message.encoding[:40], ENCODINGS)}"
+            f"encoding {message.encoding[:40]!r}: {closest(message.encoding[:40], ENCODINGS)}"
         )
     samples, sample_bytes, to_bgr = ENCODINGS[message.encoding]
     pixels = _pixels(message, samples, sample_bytes)
@@ -88,22 +89,20 @@ def _pixels(message: Image, samples: int, sample_bytes: int) -> Pixels:
     needed = step * (height - 1) + row  # some drivers leave out the last row's padding
     if flat.size < needed:
         raise MalformedImageError(f"{flat.size} bytes: {height} rows of {step} need {needed}")
-    if flat.size < step * height:
-        flat = np.pad(flat, (0, step * height - flat.size))
-    rows = flat[: step * height].reshape(height, step)[:, :row]
+    rows = np.ndarray((height, row), np.uint8, flat, strides=(step, 1))
     if sample_bytes == 2:
         rows = np.ascontiguousarray(rows[:, (0 if message.is_bigendian else 1) :: 2])
     return rows.reshape(height, width, samples)
 
 
 def _decompressed(message: CompressedImage) -> Frame:
-    if not any(name in message.format.lower() for name in COMPRESSED):
-        raise MalformedImageError(
-            f"compressed as '{message.format[:40]}': only jpeg and png are read"
-        )
+    payload = bytes(message.data)
     try:
-        return decode_image(bytes(message.data), "a compressed image")
-    except EdgeSegError as error:
+        header = read_header(payload)
+        if header is not None and header.format not in COMPRESSED:
+            raise MalformedImageError(f"compressed as {header.format}: only jpeg and png are read")
+        return decode_image(payload, "a compressed image")
+    except (EdgeSegError, ValueError) as error:
         raise MalformedImageError(str(error)) from error
 
 
@@ -112,7 +111,7 @@ def image_message(pixels: npt.NDArray[np.uint8], encoding: str, header: Header) 
     height, width = pixels.shape[:2]
     message = Image(height=height, width=width, encoding=encoding, step=pixels[0].size)
     message.header = header
-    message.data = _bytes(memoryview(np.ascontiguousarray(pixels)).cast("B"))
+    message.data = _bytes(np.ascontiguousarray(pixels).data.cast("B"))
     return message
 
 

@@ -282,7 +282,7 @@ class LaneSegmentation(LifecycleNode):
             self._inference.settings = settings
         network = self._inference.network if self._inference else self._network
         report = Report(
-            name=f"{self.get_name()}: segmentation",
+            name=f"{self.get_fully_qualified_name().lstrip('/')}: segmentation",
             state=self.state,
             window=self.counts.window(),
             device=self._device.state,

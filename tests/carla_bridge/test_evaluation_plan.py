@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
 pytest.importorskip("carla", reason="needs the extra carla")
@@ -108,6 +109,7 @@ def test_a_job_survives_being_sent() -> None:
     [
         ({"driver": "missing.edgeseg"}, "missing.edgeseg"),
         ({"versus": "float"}, "--vs float needs the bundle"),
+        ({"versus": "ros"}, "needs a bundle: name one|pip install"),
         ({"weather": "rian"}, "did you mean"),
         ({"latency": "pi6"}, "is no latency"),
         ({"camera": Camera(width=4)}, "camera of 4x384 pixels"),
@@ -134,6 +136,16 @@ def test_a_float_model_that_is_not_the_bundles_is_refused(
     write_bundle(path, manifest, {name: opened.read(name) for name in manifest.members})
     with pytest.raises(EdgeSegError, match=r"is not the one that bundle .* name its weights"):
         planned(driver=str(path), versus="float")
+
+
+def test_a_bundle_s_file_may_be_called_as_a_driver_is(tiny_bundle: Path, tmp_path: Path) -> None:
+    path = tmp_path / "float.edgeseg"
+    path.write_bytes(tiny_bundle.read_bytes())
+    first, other = (job.driver for job in planned(driver=str(tiny_bundle), versus=str(path)))
+    assert (first.name, other.name) == ("int8", "float.edgeseg")
+    with open_masks(first) as ours, open_masks(other) as theirs:
+        frame = np.full((48, 64, 3), 99, np.uint8)
+        assert np.array_equal(ours(frame, frame), theirs(frame, frame))
 
 
 def test_a_low_score_is_told_from_bad_input(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from carla_bridge.evaluation.record import (
     CurvePoint,
     LatencyInfo,
     Results,
+    Times,
     read_results,
 )
 from carla_bridge.evaluation.summary import LOWER_IS_BETTER
@@ -176,6 +177,17 @@ def test_the_curve_says_what_was_tried_and_no_more(largest, tried, says):
 
 def test_a_failed_run_says_why(html):
     assert "deviation: 30 m from the route" in Text(html).text
+
+
+def test_what_a_mask_took_here_is_said_of_each_driver(results, html):
+    assert "frame to mask" not in html and words.mask_times(results) == ""
+    timed = [("int8", 10.0), ("ros", 61.3), ("int8", 30.0), ("int8", 11.0), ("labels", 0.01)]
+    runs = [
+        msgspec.structs.replace(results.runs[0], driver=driver, times=Times(mask_p50_ms=ms))
+        for driver, ms in timed
+    ]
+    measured = msgspec.structs.replace(results, runs=runs)
+    assert words.mask_times(measured) == "int8 11.0 ms, ros 61.3 ms"
 
 
 def test_the_page_loads_nothing_and_runs_one_script(html):

@@ -23,6 +23,7 @@ BRIDGE_MAY_IMPORT = {
     "driving": {"driving"},
     "client": {"client", "world"},
     "recording": {"recording", "client", "world"},
+    "camera": {"camera", "client", "evaluation", "world"},
     "evaluation": {"evaluation", "client", "driving", "world"},
     "report": {"report", "evaluation", "driving", "world"},
 }

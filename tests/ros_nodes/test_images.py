@@ -112,9 +112,10 @@ def test_compressed_is_what_the_file_would_be(format: str) -> None:
         (message("bgr8", 1, 2, 5, bytes(6)), "rows of 5 bytes"),
         (message("bgr8", 2, 2, 6, bytes(11)), "11 bytes"),
         (message("yuv422", 1, 3, 6, bytes(6)), "even"),
-        (CompressedImage(format="h264", data=b"123"), "jpeg and png"),
+        (CompressedImage(format="h264", data=b"123"), "not an image"),
+        (CompressedImage(format="jpeg", data=b"P6 2 2 255 " + bytes(12)), "jpeg and png"),
         (CompressedImage(format="jpeg", data=b""), "empty"),
-        (CompressedImage(format="png", data=b"\x89PNG\r\n\x1a\n"), "a compressed image"),
+        (CompressedImage(format="png", data=b"\x89PNG\r\n\x1a\n"), "truncated"),
     ],
 )
 def test_what_is_no_picture_says_why(sent: Image | CompressedImage, reason: str) -> None:

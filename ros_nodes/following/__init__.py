@@ -1,0 +1,1 @@
+"""Masks that a ROS 2 node makes, for whoever drives by them: `masks`."""
