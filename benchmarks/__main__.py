@@ -145,6 +145,36 @@ def jetson(
 
 
 @app.command()
+def ros(
+    seconds: Annotated[float, typer.Option(help="Of each run.")] = 20.0,
+    out: Annotated[Path, typer.Option("-o", "--output")] = RESULTS / "ros.json",
+) -> None:
+    """Time the ROS 2 node with both models at 30 Hz and under twice the load it can take."""
+    from benchmarks.ros import measure
+    from benchmarks.ros_tables import load_table, stages_table
+
+    with tempfile.TemporaryDirectory() as place:
+        models = {name: measure(_pack(name, Path(place)), seconds) for name in names()}
+    print(stages_table(models), load_table(models), sep="\n\n")
+    _keep(out, {"models": models})
+
+
+@app.command()
+def ros_soak(
+    bundle: Annotated[Path, typer.Argument(help="What the node runs.")],
+    seconds: Annotated[float, typer.Option(help="How long.")] = 1800.0,
+    out: Annotated[Path, typer.Option("-o", "--output")] = RESULTS / "ros-soak.json",
+) -> None:
+    """Run the ROS 2 node at 30 Hz for half an hour: its memory, /dev/shm, and what it lost."""
+    from benchmarks.ros import soak
+    from benchmarks.ros_tables import soak_words
+
+    record = soak(bundle, seconds)
+    print(soak_words(record))
+    _keep(out, record)
+
+
+@app.command()
 def pictures(
     out: Annotated[Path, typer.Option("-o", "--output")] = Path("docs/images/masks.jpg"),
 ) -> None:

@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from benchmarks import calibration_table, drive, training_tables
+from benchmarks import calibration_table, drive, ros_tables, training_tables
 from benchmarks.markdown import table
 from edge_seg.figures import figure
 
@@ -49,6 +49,11 @@ def filled(readme: str, results: Path) -> str:
         made["networks"] = training_tables.networks_table(records["networks"])
     if "calibration" in records:
         made["calibration"] = calibration_table.readme_table(records["calibration"])
+    if "ros" in records:
+        made["ros-stages"] = ros_tables.stages_table(records["ros"]["models"])
+        made["ros-load"] = ros_tables.load_table(records["ros"]["models"])
+    if "ros-soak" in records:
+        made["ros-soak"] = ros_tables.soak_words(records["ros-soak"])
     if "drive" in records:
         made |= drive.tables(records["drive"])
     if "drive-labels" in records:

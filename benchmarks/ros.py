@@ -1,7 +1,7 @@
 """The ROS 2 node at a camera's rate: what it adds, what it loses, what overload does to it.
 
-    record = measure(Path("lane.edgeseg"), seconds=20.0)
-    print(rows(record))
+    models = {"lane-unet": measure(Path("lane.edgeseg"), seconds=20.0)}
+    print(ros_tables.stages_table(models))
 
 Two processes on the loopback: this one is camera and ears, the other is the node. Frames are
 640x480 bgr8, best effort, through the shared-memory profile.
@@ -25,7 +25,6 @@ from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Header
 
-from benchmarks.markdown import table
 from edge_seg.files import scratch_folder
 from edge_seg.frames import FrameSet
 from edge_seg.preprocess import InputSpec, resize
@@ -55,7 +54,7 @@ def measure(bundle: Path, seconds: float) -> Record:
 
 def soak(bundle: Path, seconds: float) -> Record:
     """Return the node's memory and /dev/shm over a long run at 30 Hz, a row a minute."""
-    rows = []
+    rows, before = [], _shm_bytes()
     with benched(bundle) as bench:
         bench.run(RATE_HZ, WARM_UP_S)
         end = monotonic() + seconds
@@ -68,11 +67,17 @@ def soak(bundle: Path, seconds: float) -> Record:
                     "sent": figures["sent"],
                     "masks": figures["masks"],
                     "dropped": figures["dropped"],
-                    "unaccounted": figures["unaccounted"],
+                    "lost": figures["lost_before_the_node"] + figures["unaccounted"],
                     "total_p50_ms": figures["stages_ms"]["total"]["p50"],
                 }
             )
-    return {"bundle": bundle.name, "seconds": seconds, "minutes": rows, "shm_after": _shm_bytes()}
+    return {
+        "bundle": bundle.stem,
+        "seconds": seconds,
+        "minutes": rows,
+        "shm_before": before,
+        "shm_after": _shm_bytes(),
+    }
 
 
 class Bench:
@@ -186,24 +191,6 @@ def benched(bundle: Path) -> Iterator[Bench]:
         finally:
             node.destroy_node()
             rclpy.try_shutdown()
-
-
-def rows(record: Record) -> str:
-    """Return the README's table: the stages at 30 Hz and under overload."""
-    normal, overload = record["normal"], record["overload"]
-    lines = [
-        [stage, *(f"{run['stages_ms'][stage][q]:.2f}" for run in (normal, overload)
-                  for q in ("p50", "p99"))]
-        for stage in STAGES
-    ]  # fmt: skip
-    lines.append(
-        ["added by the node", *(f"{run['added_ms'][q]:.2f}" for run in (normal, overload)
-                                for q in ("p50", "p99"))]
-    )  # fmt: skip
-    head = ["ms"] + [
-        f"{run['rate_hz']:.0f} Hz, {name}" for run in (normal, overload) for name in ("p50", "p99")
-    ]
-    return table(head, lines)
 
 
 def _frames() -> list[np.ndarray]:

@@ -2,6 +2,7 @@
 
     frame = frame_of(message)                  # Image or CompressedImage -> (H, W, 3) uint8 BGR
     publisher.publish(image_message(mask, "mono8", message.header))
+    publisher.publish(kept.filled(mask, "mono8", message.header))     # kept = ImageMessage()
 
 `frame_of` raises `MalformedImageError` for anything else than a picture, whatever the sender
 wrote. A frame may share the message's memory: it lives as long as it is used, and nobody writes
@@ -106,13 +107,32 @@ def _decompressed(message: CompressedImage) -> Frame:
         raise MalformedImageError(str(error)) from error
 
 
+class ImageMessage:
+    """An Image message that is filled anew for each frame: nothing is allocated while its size
+    stays. ROS copies what it publishes, so it may be filled again when ``publish`` is back.
+    """
+
+    def __init__(self) -> None:
+        self._message = Image()
+
+    def filled(self, pixels: npt.NDArray[np.uint8], encoding: str, header: Header) -> Image:
+        """Return it with (H, W) or (H, W, C) pixels and that very header."""
+        message = self._message
+        message.header = header
+        message.height, message.width = pixels.shape[:2]
+        message.encoding = encoding
+        message.step = pixels[0].size
+        buffer = np.ascontiguousarray(pixels).data.cast("B")
+        if len(message.data) == len(buffer):
+            memoryview(message.data)[:] = buffer
+        else:
+            message.data = _bytes(buffer)
+        return message
+
+
 def image_message(pixels: npt.NDArray[np.uint8], encoding: str, header: Header) -> Image:
-    """Return an Image of (H, W) or (H, W, C) uint8 pixels with that very header."""
-    height, width = pixels.shape[:2]
-    message = Image(height=height, width=width, encoding=encoding, step=pixels[0].size)
-    message.header = header
-    message.data = _bytes(np.ascontiguousarray(pixels).data.cast("B"))
-    return message
+    """Return a new Image of (H, W) or (H, W, C) uint8 pixels with that very header."""
+    return ImageMessage().filled(pixels, encoding, header)
 
 
 def compressed_message(payload: bytes, format: str, header: Header) -> CompressedImage:

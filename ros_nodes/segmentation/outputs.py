@@ -22,7 +22,7 @@ from std_msgs.msg import Header, String
 from edge_seg.classes import ClassMap
 from edge_seg.draw import colour_mask, overlay
 from edge_seg.preprocess import Frame, Mask
-from ros_nodes.messages.images import image_message
+from ros_nodes.messages.images import ImageMessage
 from ros_nodes.segmentation.counts import STAGES
 from ros_nodes.segmentation.network import Network
 
@@ -49,17 +49,20 @@ class Outputs:
         self._overlay = node.create_lifecycle_publisher(Image, "~/overlay", images)
         self._latency = node.create_lifecycle_publisher(JointState, "~/latency", qos("reliable"))
         self._labels = node.create_publisher(String, "~/labels", LATCHED)
+        self._mask_message, self._picture = ImageMessage(), ImageMessage()
 
     def mask(self, mask: Mask, header: Header) -> None:
         """Publish class ids, mono8, of the frame's size."""
-        self._mask.publish(image_message(mask, "mono8", header))
+        self._mask.publish(self._mask_message.filled(mask, "mono8", header))
 
     def pictures(self, frame: Frame, mask: Mask, classes: ClassMap, header: Header) -> None:
         """Publish the mask in colours and over the frame, bgr8, each where somebody subscribes."""
         if self._mask_color.get_subscription_count():
-            self._mask_color.publish(image_message(colour_mask(mask, classes), "bgr8", header))
+            picture = colour_mask(mask, classes)
+            self._mask_color.publish(self._picture.filled(picture, "bgr8", header))
         if self._overlay.get_subscription_count():
-            self._overlay.publish(image_message(overlay(frame, mask, classes), "bgr8", header))
+            picture = overlay(frame, mask, classes)
+            self._overlay.publish(self._picture.filled(picture, "bgr8", header))
 
     def latency(self, stages_s: dict[str, float], header: Header) -> None:
         """Publish the seconds of each stage; NaN is what nobody knows."""

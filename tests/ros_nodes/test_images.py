@@ -18,6 +18,7 @@ from std_msgs.msg import Header
 from edge_seg.frames.images import encode_image
 from ros_nodes.messages.images import (
     ENCODINGS,
+    ImageMessage,
     MalformedImageError,
     compressed_message,
     frame_of,
@@ -161,6 +162,18 @@ def test_a_mask_s_message_is_the_mask() -> None:
     assert bytes(sent.data) == mask.tobytes()
     turned = image_message(mask.T, "mono8", header)  # not contiguous
     assert bytes(turned.data) == mask.T.tobytes()
+
+
+def test_a_message_filled_again_is_the_last_picture() -> None:
+    kept, header = ImageMessage(), Header()
+    rng = np.random.default_rng(3)
+    for shape in ((4, 6), (4, 6), (4, 6, 3), (2, 9), (4, 6)):
+        pixels = rng.integers(0, 256, shape, dtype=np.uint8)
+        sent = kept.filled(pixels, "mono8" if len(shape) == 2 else "bgr8", header)
+        assert bytes(sent.data) == pixels.tobytes()
+        assert (sent.height, sent.width, sent.step) == (*shape[:2], pixels[0].size)
+    before = memoryview(sent.data).obj
+    assert memoryview(kept.filled(np.zeros((4, 6), np.uint8), "mono8", header).data).obj is before
 
 
 @given(st.integers(-(2**31) * 10**9, (2**31) * 10**9 - 1))
