@@ -160,6 +160,18 @@ def ros(
 
 
 @app.command()
+def ros_picture(
+    bundle: Annotated[Path, typer.Argument(help="What the node runs.")],
+    seconds: Annotated[float, typer.Option(help="Of the run that is drawn.")] = 12.0,
+    out: Annotated[Path, typer.Option("-o", "--output")] = Path("docs/images/ros.jpg"),
+) -> None:
+    """Draw the README's picture: the node on the built-in world."""
+    from benchmarks.ros_picture import draw
+
+    draw(bundle, out, seconds)
+
+
+@app.command()
 def ros_soak(
     bundle: Annotated[Path, typer.Argument(help="What the node runs.")],
     seconds: Annotated[float, typer.Option(help="How long.")] = 1800.0,

@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.executors import SingleThreadedExecutor
@@ -92,7 +93,7 @@ class Demo:
 
     def numbers(self) -> Numbers:
         """Return how it goes by now."""
-        times = np.array(self._latencies or [[np.nan] * len(STAGES)]) * 1e3
+        times = self.stages_ms()
         value = self._values.get
         return Numbers(
             source=self._source,
@@ -108,6 +109,10 @@ class Demo:
             heard_ms=_quantiles(np.array(self._heard_ms)),
             diagnostics=self._said,
         )
+
+    def stages_ms(self) -> npt.NDArray[np.float64]:
+        """Return a row of `STAGES` for each of the last frames, at least one; NaN is unknown."""
+        return np.array(self._latencies or [[np.nan] * len(STAGES)]) * 1e3
 
     def _on_mask(self, message: Image) -> None:
         age_ns = self._node.get_clock().now().nanoseconds - to_ns(message.header.stamp)
