@@ -59,6 +59,8 @@ class Session:
             time.sleep(0.06)
         elif self.behaviour == "raises-late" and self.frames > 30:
             raise ValueError("no memory for the tensor\\nand a second line")
+        elif self.behaviour == "hangs-late" and self.frames > 30:
+            time.sleep(600)
         elif self.behaviour == "dies-late" and self.frames > 8:
             os.kill(os.getpid(), signal.SIGABRT)
 

@@ -1,12 +1,11 @@
 """The lane-segmentation node, from the camera's message to the mask's.
 
-node.py         the lifecycle: what is opened and closed when
-main.py         its process
-parameters.py   what can be set, and within which limits
-mailbox.py      one frame waits, the newest
-inference.py    the worker's loop: frame in, mask out
-network.py      opening a bundle, and opening another one while the first works
-outputs.py      the topics it publishes
-counts.py       what happened to frames, how long it took
-diagnostics.py  what /diagnostics says of it
+- `node`: the lifecycle, parameters, timers; `main`: its process
+- `parameters`: what can be set, and within which limits
+- `work`: what it holds from configure to cleanup
+- `inference`: the worker's loop, frame in, mask out; `mailbox`: one frame waits, the newest
+- `network`: opening a bundle, also while another one works
+- `outputs`: the topics it publishes; `events`: what the middleware tells of the subscription
+- `counts`: what happened to frames, how long it took; `diagnostics`: what /diagnostics says of it
+- `device_watch`: the device's heat and throttling
 """

@@ -3,7 +3,7 @@
     inference = Inference(network, outputs, counts, now_ns, settings)
     inference.offer(message)                 # from the executor, at once back
     inference.exchange(other_network)        # takes over between two frames
-    inference.stop()                         # the frame at work is finished, then the thread ends
+    inference.stop(5.0)                       # the frame at work is finished, then the thread ends
 
 The executor never waits for the network: it only leaves frames in a mailbox of one.
 """
@@ -31,8 +31,6 @@ IDLE_S = 0.2
 """A worker without frames looks this often whether its network was exchanged."""
 FAULTS = 3
 """Frames in a row on which a network may fail before the node gives up on it."""
-STOP_S = 10.0
-"""For the frame at work. No network that is fit for a robot takes as long."""
 
 
 @dataclass(frozen=True)
@@ -85,11 +83,11 @@ class Inference:
                 self._next.segmenter.close()
             self._next = network
 
-    def stop(self) -> bool:
+    def stop(self, limit_s: float) -> bool:
         """Finish the frame at work and end; return whether it did in time."""
         self._stopping = True
         self._mailbox.close()
-        self._thread.join(STOP_S)
+        self._thread.join(limit_s)
         self._take_over()
         return not self._thread.is_alive()
 

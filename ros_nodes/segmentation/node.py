@@ -20,8 +20,6 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.subscription import Subscription
-from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Float64
 
 from edge_seg.bundle.archive import open_bundle
@@ -32,13 +30,13 @@ from ros_nodes.segmentation import parameters
 from ros_nodes.segmentation.counts import Counts
 from ros_nodes.segmentation.device_watch import DeviceWatch
 from ros_nodes.segmentation.diagnostics import Report, status_of
-from ros_nodes.segmentation.events import watch_subscription
-from ros_nodes.segmentation.inference import Inference
 from ros_nodes.segmentation.network import Network, Opening
-from ros_nodes.segmentation.outputs import Outputs, qos
+from ros_nodes.segmentation.outputs import qos
+from ros_nodes.segmentation.work import STOP_S, Work
 
 HEARTBEAT_S = 0.05
 DIAGNOSTICS_S = 1.0
+END_S = 1.0
 LOOK_S = 0.1
 """While a bundle is opened, how often the process is asked whether it shall end."""
 DONE, FAILED = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -59,12 +57,9 @@ class LaneSegmentation(LifecycleNode):
         self.notes: dict[str, str] = {"profile": "; ".join(warnings())}
         self.counts = Counts()
         self._device = DeviceWatch()
-        self._network: Network | None = None
-        self._outputs: Outputs | None = None
-        self._inference: Inference | None = None
-        self._subscription: Subscription | None = None
+        self._work: Work | None = None
         self._opening: Opening | None = None
-        self._taking_back = False
+        self._taking_back = self._changed = False
         self._active_since = 0.0
         self._beat_at = monotonic()
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still
@@ -101,46 +96,33 @@ class LaneSegmentation(LifecycleNode):
             if not self.context.ok():
                 return FAILED
         try:
-            self._network = opening.result()
+            network = opening.result()
         except EdgeSegError as error:
             return self._refuse(str(error))
-        self._outputs = Outputs(self, self.settings.output_reliability)
-        self._outputs.labels(self._network)
-        self._say_opened(self._network)
+        self._work = Work(self, network, self.settings)
+        self._say_opened(network)
         self.state = "inactive"
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe to the camera."""
-        assert self._network is not None
-        assert self._outputs is not None
+        assert self._work is not None
         self.fault = ""
         self.settings = parameters.read(self)
-        self._inference = Inference(
-            self._network,
-            self._outputs,
-            self.counts,
-            lambda: self.get_clock().now().nanoseconds,
-            self.settings,
-        )
-        compressed = self.settings.transport == "compressed"
-        self._subscription = self.create_subscription(
-            CompressedImage if compressed else Image,
-            self.settings.image + ("/compressed" if compressed else ""),
-            self._inference.offer,
-            qos(self.settings.reliability),
-            event_callbacks=watch_subscription(self.counts, self.notes),
-        )
+        topic = self._work.start(self.settings, self.counts, self.notes)
         self._active_since = monotonic()
         self.state = "active"
-        self.get_logger().info(f"segmenting {self._subscription.topic_name}")
+        self.get_logger().info(f"segmenting {topic}")
         return super().on_activate(state)
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Take no more frames, and finish the one at work."""
-        done = self._stop()
+        assert self._work is not None
+        if not self._work.stop():
+            self.fault = "the network hangs on a frame"
+            return TransitionCallbackReturn.ERROR
         self.state = "inactive"
-        return super().on_deactivate(state) if done else TransitionCallbackReturn.ERROR
+        return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free the network."""
@@ -150,7 +132,6 @@ class LaneSegmentation(LifecycleNode):
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """End for good."""
-        self._stop()
         self._free()
         self.state = "finalized"
         return super().on_shutdown(state)
@@ -158,15 +139,13 @@ class LaneSegmentation(LifecycleNode):
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """A transition of ours raised: free everything, so that configure can try again."""
         self.fault = self.fault or f"a transition from '{state.label}' failed"
-        self._stop()
         self._free()
         self.state = "unconfigured"
         return DONE
 
     def close(self) -> None:
-        """End what is not ROS's."""
-        self._stop()
-        self._free()
+        """End what is not ROS's, soon: the process is asked to end."""
+        self._free(END_S)
         self._device.stop()
 
     def _refuse(self, reason: str) -> TransitionCallbackReturn:
@@ -174,28 +153,11 @@ class LaneSegmentation(LifecycleNode):
         self.get_logger().error(reason)
         return FAILED
 
-    def _stop(self) -> bool:
-        if self._subscription is not None:
-            self.destroy_subscription(self._subscription)
-            self._subscription = None
-        if self._inference is None:
-            return True
-        inference, self._inference = self._inference, None
-        done = inference.stop()
-        self._network = inference.network
-        if not done:
-            self.fault = "the network hangs on a frame"
-            self._network = None  # its thread may still use it: it cannot be freed
-        return done
-
-    def _free(self) -> None:
+    def _free(self, limit_s: float = STOP_S) -> None:
         self._opening = None
-        if self._outputs is not None:
-            self._outputs.close()
-            self._outputs = None
-        if self._network is not None:
-            self._network.segmenter.close()
-            self._network = None
+        if self._work is not None:
+            self._work.close(limit_s)
+            self._work = None
 
     # --- parameters ---
 
@@ -203,14 +165,14 @@ class LaneSegmentation(LifecycleNode):
         """Refuse what cannot be; take up the rest with the next frame."""
         reason = parameters.refused(changes, self.state == "active")
         bundle = next((str(change.value) for change in changes if change.name == "bundle"), None)
-        known = self.state in ("active", "inactive") and not self._taking_back
-        new = bundle is not None and known
+        new = bundle is not None and self._work is not None and not self._taking_back
         if new and not reason:
             reason = self._unfit(str(bundle))
         if reason:
             self.notes["bundle" if new else "parameter"] = reason
             return SetParametersResult(successful=False, reason=reason)
         self.notes.pop("parameter", None)
+        self._changed = True
         if new:
             self._opening = self._open(str(bundle))
         return SetParametersResult(successful=True)
@@ -236,20 +198,15 @@ class LaneSegmentation(LifecycleNode):
             self._take_back()
             return
         self.notes.pop("bundle", None)
-        if self._inference is not None:
-            self._inference.exchange(network)
-        elif self._network is not None and self._outputs is not None:
-            self._network.segmenter.close()
-            self._network = network
-            self._outputs.labels(network)
-        self._say_opened(network)
+        if self._work is not None:
+            self._work.exchange(network)
+            self._say_opened(network)
 
     def _take_back(self) -> None:
-        """Set the parameter to the bundle that runs, where one does."""
-        network = self._inference.network if self._inference else self._network
-        if network is not None:
+        """Set the parameter to the bundle that runs."""
+        if self._work is not None:
             self._taking_back = True
-            self.set_parameters([Parameter("bundle", value=network.path)])
+            self.set_parameters([Parameter("bundle", value=self._work.network.path)])
             self._taking_back = False
 
     def _say_opened(self, network: Network) -> None:
@@ -270,27 +227,27 @@ class LaneSegmentation(LifecycleNode):
         if self._opening is not None and self._opening.done.is_set():
             opening, self._opening = self._opening, None
             self._exchange(opening)
-        if self._inference is not None and self._inference.fault:
-            fault = self._inference.fault
+        if self._changed:
+            self._changed = False
+            self.settings = parameters.read(self)
+            if self._work is not None:
+                self._work.take_up(self.settings)
+        if self._work is not None and (fault := self._work.fault):
             self.get_logger().error(f"deactivating: the network fails: {fault}")
             self.trigger_deactivate()
             self.fault = f"the network fails: {fault}"
 
     def _diagnose(self) -> None:
-        settings = parameters.read(self)
-        if self._inference is not None:
-            self._inference.settings = settings
-        network = self._inference.network if self._inference else self._network
         report = Report(
             name=f"{self.get_fully_qualified_name().lstrip('/')}: segmentation",
             state=self.state,
             window=self.counts.window(),
             device=self._device.state,
-            network=network,
+            network=self._work.network if self._work else None,
             active_s=monotonic() - self._active_since if self.state == "active" else 0.0,
             fault=self.fault,
             notes=[note for note in self.notes.values() if note],
         )
-        message = DiagnosticArray(status=[status_of(report, settings)])
+        message = DiagnosticArray(status=[status_of(report, self.settings)])
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)

@@ -302,3 +302,22 @@ def test_overload_drops_frames_and_not_time(
         assert value["dropped"] > value["masks"]
         assert value["received"] - value["masks"] - value["dropped"] == 0
         assert float(here.value["executor late (ms)"]) < 60.0
+
+
+def test_a_network_that_hangs_holds_up_no_end(
+    tmp_path: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(tmp_path / "site", monkeypatch)
+    hanging = rogue_bundle(tiny_bundle, tmp_path / "hanging.edgeseg", "hangs-late")
+    with rig(tmp_path, bundle=hanging) as here:
+        here.listened()
+        for _ in range(40):
+            here.send(FRAME)
+            here.here.spin(0.02)
+        here.until(lambda: here.next_status().level == DiagnosticStatus.STALE)
+        assert "at work on a frame" in here.statuses[-1].message or "no frames" in (
+            here.statuses[-1].message
+        )
+        assert here.state() == "active"  # it still answers
+        assert here.process.end() == 0
+        assert here.process.end_s < END_S
