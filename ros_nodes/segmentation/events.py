@@ -1,19 +1,34 @@
-"""What the middleware tells of a subscription: frames it lost, publishers that do not match."""
+"""A subscription that tells what the middleware knows: frames it lost, cameras that do not match.
+
+subscription = subscribe(node, Image, "image", inference.offer, qos("reliable"), counts, notes)
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
 
 from ros_nodes.segmentation.counts import Counts
 
 try:  # Iron and newer
-    from rclpy.event_handler import SubscriptionEventCallbacks
+    from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
 except ModuleNotFoundError:  # Humble
-    from rclpy.qos_event import SubscriptionEventCallbacks
+    from rclpy.qos_event import SubscriptionEventCallbacks, UnsupportedEventTypeError
 
 
-def watch_subscription(counts: Counts, notes: dict[str, str]) -> SubscriptionEventCallbacks:
-    """Return callbacks that count lost frames and note a publisher that we cannot hear."""
+def subscribe(
+    node: Node,
+    kind: type,
+    topic: str,
+    callback: Callable[[Any], None],
+    profile: QoSProfile,
+    counts: Counts,
+    notes: dict[str, str],
+) -> Any:
+    """Subscribe; lost frames are counted, and a camera that we cannot hear is noted as "qos"."""
 
     def lost(event: Any) -> None:
         counts.add("lost", event.total_count_change)
@@ -24,4 +39,8 @@ def watch_subscription(counts: Counts, notes: dict[str, str]) -> SubscriptionEve
             "set reliability to best_effort"
         )
 
-    return SubscriptionEventCallbacks(message_lost=lost, incompatible_qos=incompatible)
+    events = SubscriptionEventCallbacks(message_lost=lost, incompatible_qos=incompatible)
+    try:
+        return node.create_subscription(kind, topic, callback, profile, event_callbacks=events)
+    except UnsupportedEventTypeError:  # not every middleware has both
+        return node.create_subscription(kind, topic, callback, profile)

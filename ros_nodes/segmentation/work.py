@@ -9,12 +9,13 @@ work.close()                              # everything is freed
 
 from __future__ import annotations
 
+from typing import Any
+
 from rclpy.lifecycle import LifecycleNode
-from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
 from ros_nodes.segmentation.counts import Counts
-from ros_nodes.segmentation.events import watch_subscription
+from ros_nodes.segmentation.events import subscribe
 from ros_nodes.segmentation.inference import Inference
 from ros_nodes.segmentation.network import Network
 from ros_nodes.segmentation.outputs import Outputs, qos
@@ -32,7 +33,7 @@ class Work:
         self._outputs = Outputs(node, settings.output_reliability)
         self._outputs.labels(network)
         self._inference: Inference | None = None
-        self._subscription: Subscription | None = None
+        self._subscription: Any = None
 
     @property
     def network(self) -> Network:
@@ -55,12 +56,15 @@ class Work:
             settings,
         )
         compressed = settings.transport == "compressed"
-        self._subscription = node.create_subscription(
+        notes.pop("qos", None)
+        self._subscription = subscribe(
+            node,
             CompressedImage if compressed else Image,
             settings.image + ("/compressed" if compressed else ""),
             self._inference.offer,
             qos(settings.reliability),
-            event_callbacks=watch_subscription(counts, notes),
+            counts,
+            notes,
         )
         return str(self._subscription.topic_name)
 

@@ -22,11 +22,13 @@ from rig import MODULE, Rig, pixels, rig, stamp_of
 from rogue import install
 from ros_process import NodeProcess, refused
 from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import Image
 
 from edge_seg.bundle.archive import open_bundle, write_bundle
 from edge_seg.bundle.manifest import EngineRef
 from edge_seg.files import sha256
 from ros_nodes.messages.stamps import from_ns
+from ros_nodes.segmentation.outputs import qos
 
 FRAME = draw_road(310)[0]
 END_S = 2.0
@@ -321,3 +323,11 @@ def test_a_network_that_hangs_holds_up_no_end(
         assert here.state() == "active"  # it still answers
         assert here.process.end() == 0
         assert here.process.end_s < END_S
+
+
+def test_a_camera_that_it_cannot_hear_is_told_of(tmp_path: Path, tiny_bundle: Path) -> None:
+    with rig(tmp_path, bundle=tiny_bundle) as here:  # reliable, as the rig's node is
+        here.listened()
+        here.here.node.create_publisher(Image, "image", qos("best_effort"))
+        here.until(lambda: "set reliability to best_effort" in here.next_status().message)
+        assert answered(here).shape == FRAME.shape[:2]  # the other camera's frames come
