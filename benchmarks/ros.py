@@ -33,8 +33,8 @@ from ros_nodes.environment import apart
 from ros_nodes.messages.images import image_message
 from ros_nodes.messages.stamps import to_ns
 from ros_nodes.own_process import OwnProcess
+from ros_nodes.qos import qos
 from ros_nodes.segmentation.counts import STAGES
-from ros_nodes.segmentation.outputs import qos
 
 NODE = "/lane_segmentation"
 RATE_HZ = 30.0

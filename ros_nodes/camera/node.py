@@ -14,7 +14,6 @@ import sys
 import cv2
 import numpy as np
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
@@ -23,6 +22,7 @@ from edge_seg.preprocess import Frame
 from ros_nodes.camera.feed import Feed
 from ros_nodes.declare import declare
 from ros_nodes.messages.images import compressed_message, image_message
+from ros_nodes.qos import qos
 
 LARGEST = 16384
 
@@ -83,14 +83,8 @@ class LaneCamera(Node):
         self._compressed = transport == "compressed"
         if self._compressed:
             topic += "/compressed"
-        qos = QoSProfile(
-            depth=1,
-            reliability=ReliabilityPolicy.RELIABLE
-            if reliability == "reliable"
-            else ReliabilityPolicy.BEST_EFFORT,
-        )
         kind = CompressedImage if self._compressed else Image
-        self._publisher = self.create_publisher(kind, topic, qos)
+        self._publisher = self.create_publisher(kind, topic, qos(reliability))
         rate = f"{self._feed.rate_hz:g} Hz" if self._feed.rate_hz else "the camera's rate"
         self.get_logger().info(f"{source} at {rate} on {self._publisher.topic_name}")
         self._feed.start()

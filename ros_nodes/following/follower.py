@@ -27,7 +27,7 @@ from ros_nodes.following.own_node import OwnNode
 from ros_nodes.following.said import Said
 from ros_nodes.messages.images import frame_of, image_message
 from ros_nodes.messages.stamps import from_ns
-from ros_nodes.segmentation.outputs import qos
+from ros_nodes.qos import qos
 
 FIND_S = 10.0
 """Nodes announce themselves every three seconds (Fast DDS)."""

@@ -16,7 +16,7 @@ from std_msgs.msg import String
 
 from ros_nodes.following.link import Link
 from ros_nodes.messages.stamps import to_ns
-from ros_nodes.segmentation.outputs import LATCHED, qos
+from ros_nodes.qos import LATCHED, qos
 
 FRESH_S = 3.0
 """Diagnostics come once a second."""

@@ -26,12 +26,12 @@ from edge_seg.bundle.archive import open_bundle
 from edge_seg.errors import EdgeSegError
 from edge_seg.segmenter import require_runnable
 from ros_nodes.environment import warnings
+from ros_nodes.qos import qos
 from ros_nodes.segmentation import parameters
 from ros_nodes.segmentation.counts import Counts
 from ros_nodes.segmentation.device_watch import DeviceWatch
 from ros_nodes.segmentation.diagnostics import Report, status_of
 from ros_nodes.segmentation.network import Network, Opening
-from ros_nodes.segmentation.outputs import qos
 from ros_nodes.segmentation.work import STOP_S, Work
 
 HEARTBEAT_S = 0.05

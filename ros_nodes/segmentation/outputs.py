@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 
 from rclpy.lifecycle import LifecycleNode
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Header, String
 
@@ -23,19 +22,9 @@ from edge_seg.classes import ClassMap
 from edge_seg.draw import colour_mask, overlay
 from edge_seg.preprocess import Frame, Mask
 from ros_nodes.messages.images import ImageMessage
+from ros_nodes.qos import LATCHED, qos
 from ros_nodes.segmentation.counts import STAGES
 from ros_nodes.segmentation.network import Network
-
-LATCHED = QoSProfile(
-    depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
-)
-
-
-def qos(reliability: str) -> QoSProfile:
-    """Return the newest one only, "reliable" or "best_effort"."""
-    reliable = reliability == "reliable"
-    policy = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
-    return QoSProfile(depth=1, reliability=policy)
 
 
 class Outputs:

@@ -14,11 +14,12 @@ from typing import Any
 from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import CompressedImage, Image
 
+from ros_nodes.qos import qos
 from ros_nodes.segmentation.counts import Counts
 from ros_nodes.segmentation.events import subscribe
 from ros_nodes.segmentation.inference import Inference
 from ros_nodes.segmentation.network import Network
-from ros_nodes.segmentation.outputs import Outputs, qos
+from ros_nodes.segmentation.outputs import Outputs
 from ros_nodes.segmentation.parameters import Settings
 
 STOP_S = 5.0

@@ -27,7 +27,7 @@ from std_msgs.msg import Float64, Header, String
 
 from ros_nodes.messages.images import image_message
 from ros_nodes.messages.stamps import from_ns
-from ros_nodes.segmentation.outputs import LATCHED, qos
+from ros_nodes.qos import LATCHED, qos
 
 NODE = "/lane_segmentation"
 MODULE = "ros_nodes.segmentation.main"

@@ -33,7 +33,7 @@ from edge_seg.frames.images import encode_image
 from edge_seg.segmenter import Segmenter
 from ros_nodes.messages.images import frame_of, image_message
 from ros_nodes.messages.stamps import from_ns
-from ros_nodes.segmentation.outputs import LATCHED, qos
+from ros_nodes.qos import LATCHED, qos
 
 CYCLONE = """
 <CycloneDDS><Domain Id="{domain}">

@@ -28,7 +28,7 @@ from edge_seg.bundle.archive import open_bundle, write_bundle
 from edge_seg.bundle.manifest import EngineRef
 from edge_seg.files import sha256
 from ros_nodes.messages.stamps import from_ns
-from ros_nodes.segmentation.outputs import qos
+from ros_nodes.qos import qos
 
 FRAME = draw_road(310)[0]
 END_S = 2.0
@@ -208,7 +208,7 @@ import numpy as np, rclpy
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from ros_nodes.messages.images import image_message
-from ros_nodes.segmentation.outputs import qos
+from ros_nodes.qos import qos
 rclpy.init()
 node = rclpy.create_node("neighbour")
 topic = "/lane_segmentation/mask"

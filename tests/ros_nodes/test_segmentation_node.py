@@ -22,8 +22,8 @@ from edge_seg.draw import colour_mask, overlay
 from edge_seg.frames.images import encode_image
 from edge_seg.segmenter import Segmenter
 from ros_nodes.messages.images import compressed_message
+from ros_nodes.qos import qos
 from ros_nodes.segmentation.counts import STAGES
-from ros_nodes.segmentation.outputs import qos
 
 FRAMES = [draw_road(seed)[0] for seed in range(300, 306)]
 
