@@ -10,7 +10,7 @@ Two processes on the loopback: this one is camera and ears, the other is the nod
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
@@ -54,16 +54,18 @@ def measure(bundle: Path, seconds: float) -> Record:
 
 def soak(bundle: Path, seconds: float) -> Record:
     """Return the node's memory and /dev/shm over a long run at 30 Hz, a row a minute."""
-    rows, before = [], _shm_bytes()
+    rows: list[Record] = []
+    shared: set[Path] = set()
     with benched(bundle) as bench:
         bench.run(RATE_HZ, WARM_UP_S)
         end = monotonic() + seconds
         while (left := end - monotonic()) > 0:
             figures = bench.run(RATE_HZ, min(60.0, left), warm_up_s=0.0)
+            shared |= bench.shm_files()
             rows.append(
                 {
                     "rss_bytes": bench.node_rss(),
-                    "shm_bytes": _shm_bytes(),
+                    "shm_bytes": _shm_bytes(bench.shm_files()),
                     "sent": figures["sent"],
                     "masks": figures["masks"],
                     "dropped": figures["dropped"],
@@ -75,8 +77,7 @@ def soak(bundle: Path, seconds: float) -> Record:
         "bundle": bundle.stem,
         "seconds": seconds,
         "minutes": rows,
-        "shm_before": before,
-        "shm_after": _shm_bytes(),
+        "shm_left_bytes": _shm_bytes(shared),
     }
 
 
@@ -130,6 +131,10 @@ class Bench:
     def node_rss(self) -> int:
         """Return what the node's process takes."""
         return int(psutil.Process(self._process.pid).memory_info().rss)
+
+    def shm_files(self) -> set[Path]:
+        """Return the shared memory that the node and this process have mapped."""
+        return _shm_files(self._process.pid) | _shm_files(os.getpid())
 
     def _send(self, rate_hz: float, seconds: float) -> int:
         self._sent, self._stop = 0, Event()
@@ -206,5 +211,12 @@ def _quantiles(values: np.ndarray) -> dict[str, float]:
     }
 
 
-def _shm_bytes() -> int:
-    return sum(path.stat().st_size for path in Path("/dev/shm").glob("fastdds*"))
+def _shm_files(pid: int) -> set[Path]:
+    """Return the shared memory that a process has mapped for ROS."""
+    lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
+    return {Path(line.split()[-1]) for line in lines if "/dev/shm/fastdds" in line}
+
+
+def _shm_bytes(files: Iterable[Path]) -> int:
+    """Return what these files take, those that are still there."""
+    return sum(file.stat().st_blocks * 512 for file in files if file.exists())

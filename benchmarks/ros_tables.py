@@ -55,7 +55,7 @@ def soak_words(record: Record) -> str:
     lost = sum(row["lost"] for row in minutes)
     memory = [f"{row['rss_bytes'] / 1e6:.1f}" for row in (first, last)]
     shared = [f"{row['shm_bytes'] / 1e6:.1f}" for row in (first, last)]
-    left = (record["shm_after"] - record["shm_before"]) / 1e6
+    left = record["shm_left_bytes"] / 1e6
     return (
         f"{record['seconds'] / 60:.0f} minutes at 30 Hz ({record['bundle']}): {sent} frames, "
         f"{lost} lost outside the counted drops. The node's memory was {memory[0]} MB in minute 3 "

@@ -10,6 +10,7 @@ leaves the service that way, and would end the executor.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -89,6 +90,9 @@ def end(code: int) -> NoReturn:
 
     Where one is left, the interpreter's own end would pull the runtime away under it.
     """
+    # A node is in circles, and as long as it is there Fast DDS keeps its shared memory, which would
+    # outlive the process.
+    gc.collect()
     if active_count() > 1:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -13,8 +13,8 @@ LATCHED = QoSProfile(
 )
 
 
-def qos(reliability: str) -> QoSProfile:
-    """Return what keeps the newest message only, "reliable" or "best_effort"."""
+def qos(reliability: str, depth: int = 1) -> QoSProfile:
+    """Return what keeps the newest messages, one of them or more; "reliable" or "best_effort"."""
     reliable = reliability == "reliable"
     policy = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
-    return QoSProfile(depth=1, reliability=policy)
+    return QoSProfile(depth=depth, reliability=policy)

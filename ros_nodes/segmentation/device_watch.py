@@ -12,6 +12,7 @@ from threading import Event, Thread
 from edge_seg.device import read_state
 
 EVERY_S = 2.0
+STOP_S = 0.5
 
 
 class DeviceWatch:
@@ -24,8 +25,9 @@ class DeviceWatch:
         self._thread.start()
 
     def stop(self) -> None:
-        """Read no more."""
+        """Read no more; a firmware that hangs is left to itself."""
         self._end.set()
+        self._thread.join(STOP_S)
 
     def _watch(self) -> None:
         while not self._end.wait(EVERY_S):

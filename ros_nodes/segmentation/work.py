@@ -22,6 +22,10 @@ from ros_nodes.segmentation.network import Network
 from ros_nodes.segmentation.outputs import Outputs
 from ros_nodes.segmentation.parameters import Settings
 
+ARRIVING = 5
+"""Frames that may arrive while the executor is at something else. It takes them all, as the
+mailbox must see a frame to count it as dropped; with one, the middleware drops it and tells nobody.
+"""
 STOP_S = 5.0
 """For the frame at work: no network that is fit for a robot takes as long."""
 
@@ -63,7 +67,7 @@ class Work:
             CompressedImage if compressed else Image,
             settings.image + ("/compressed" if compressed else ""),
             self._inference.offer,
-            qos(settings.reliability),
+            qos(settings.reliability, ARRIVING),
             counts,
             notes,
         )

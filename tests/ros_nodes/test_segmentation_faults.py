@@ -167,6 +167,17 @@ def test_a_signal_ends_it_in_any_state(
         assert "Traceback" not in here.process.errors()
 
 
+def test_it_leaves_no_shared_memory(tmp_path: Path, tiny_bundle: Path) -> None:
+    before = set(Path("/dev/shm").glob("fastdds_*"))
+    node = NodeProcess(MODULE, tmp_path, ["--ros-args", "-p", f"bundle:={tiny_bundle}"])
+    node.says("segmenting")
+    maps = Path(f"/proc/{node.process.pid}/maps").read_text().splitlines()
+    mapped = {Path(line.split()[-1]) for line in maps if "/dev/shm/fastdds_" in line}
+    assert mapped - before
+    assert node.end() == 0
+    assert [path for path in mapped - before if path.exists()] == []
+
+
 def test_a_second_signal_while_it_ends_does_no_harm(tmp_path: Path, tiny_bundle: Path) -> None:
     with rig(tmp_path, bundle=tiny_bundle) as here:
         here.listened()
