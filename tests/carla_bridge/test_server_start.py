@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import contextlib
 import socket
 import subprocess
 import sys
@@ -49,6 +50,18 @@ def is_gone(pid: int) -> bool:
     return not is_running(pid)
 
 
+def first_of_two_free_ports() -> int:
+    """Return a port below those that connections are given: one of these may take it at any time."""
+    for port in range(20_000, 30_000, 2):
+        with contextlib.suppress(OSError):
+            with (
+                socket.create_server(("127.0.0.1", port)),
+                socket.create_server(("127.0.0.1", port + 1)),
+            ):
+                return port
+    raise AssertionError("no two free ports")
+
+
 def refused(*arguments: str | int | Path) -> str:
     """Return the one line of a world that does not start, without its ``error: ``."""
     done = subprocess.run(
@@ -77,12 +90,12 @@ def test_a_port_in_use_is_one_line_and_two(world: WorldProcess, offset: int) -> 
 
 
 def test_a_stream_port_in_use_is_one_line_and_frees_the_other() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        port = other.getsockname()[1]
-        with pytest.raises(EdgeSegError, match=rf"did not start: port {port} ") as error:
-            WorldProcess(port=port - 1)
+    port = first_of_two_free_ports()
+    with socket.create_server(("127.0.0.1", port + 1)):
+        with pytest.raises(EdgeSegError, match=rf"did not start: port {port + 1} ") as error:
+            WorldProcess(port=port)
     assert "\n" not in str(error.value)
-    with socket.create_server(("127.0.0.1", port - 1)):
+    with socket.create_server(("127.0.0.1", port)):
         pass
 
 
