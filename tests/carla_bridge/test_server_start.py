@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
-import contextlib
 import socket
 import subprocess
 import sys
@@ -51,14 +51,14 @@ def is_gone(pid: int) -> bool:
 
 
 def first_of_two_free_ports() -> int:
-    """Return a port below those that connections are given: one of these may take it at any time."""
+    """Return one below those that connections are given: a connection may take any of these."""
     for port in range(20_000, 30_000, 2):
-        with contextlib.suppress(OSError):
-            with (
-                socket.create_server(("127.0.0.1", port)),
-                socket.create_server(("127.0.0.1", port + 1)),
-            ):
-                return port
+        with (
+            contextlib.suppress(OSError),
+            socket.create_server(("127.0.0.1", port)),
+            socket.create_server(("127.0.0.1", port + 1)),
+        ):
+            return port
     raise AssertionError("no two free ports")
 
 
@@ -91,9 +91,11 @@ def test_a_port_in_use_is_one_line_and_two(world: WorldProcess, offset: int) -> 
 
 def test_a_stream_port_in_use_is_one_line_and_frees_the_other() -> None:
     port = first_of_two_free_ports()
-    with socket.create_server(("127.0.0.1", port + 1)):
-        with pytest.raises(EdgeSegError, match=rf"did not start: port {port + 1} ") as error:
-            WorldProcess(port=port)
+    with (
+        socket.create_server(("127.0.0.1", port + 1)),
+        pytest.raises(EdgeSegError, match=rf"did not start: port {port + 1} ") as error,
+    ):
+        WorldProcess(port=port)
     assert "\n" not in str(error.value)
     with socket.create_server(("127.0.0.1", port)):
         pass
