@@ -104,6 +104,7 @@ def parse_options(
     """
     ways = [way for variants in engine.variants.values() for way in variants]
     known = {name: value for way in [*ways, own] for name, value in way.items()}
+    words = [value for way in [*ways, own] for value in way.items()]
     parsed: dict[str, OptionValue] = {}
     for part in filter(None, text.replace(" ", "").split(",")):
         name, _, value = part.partition("=")
@@ -111,6 +112,9 @@ def parse_options(
             raise EdgeSegError(f"engine '{engine.name}' has no option '{name}': "
                                f"{closest(name, known)}")  # fmt: skip
         kind = type(known[name])
+        choices = sorted({str(choice) for word, choice in words if word == name})
+        if kind is str and value not in choices:
+            raise EdgeSegError(f"option {name}={value}: {closest(value, choices)}")
         try:
             parsed[name] = _FLAGS[value.lower()] if kind is bool else kind(value)
         except (KeyError, ValueError):

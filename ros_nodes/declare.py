@@ -9,10 +9,13 @@ else that does not fit raises `EdgeSegError` with the parameter's name.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+import rclpy
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.context import Context
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.node import Node
 
@@ -20,6 +23,8 @@ from edge_seg.errors import EdgeSegError, closest
 
 Value = TypeVar("Value", bound="str | bool | int | float")
 
+OF_ROS = ("use_sim_time", "qos_overrides", "start_type_description_service")
+"""Parameters that ROS gives every node."""
 KINDS: dict[type, str] = {
     str: "text, quoted if it reads as a number",
     bool: "true or false",
@@ -65,3 +70,19 @@ def declare(
 
 def _within(limits: tuple[float, float] | None) -> str:
     return f"choose {limits[0]:g} to {limits[1]:g}" if limits else "choose another value"
+
+
+def described(program: str, declare_all: Callable[[Node], object]) -> str:
+    """Return a node's parameters with defaults and descriptions, for its ``--help``."""
+    context = Context()
+    rclpy.init(args=[], context=context)
+    node = Node("described", context=context, use_global_arguments=False)
+    declare_all(node)
+    lines = [f"usage: {program} --ros-args -p NAME:=VALUE ...", ""]
+    for name, parameter in node.get_parameters_by_prefix("").items():
+        if name not in OF_ROS:
+            value = json.dumps(parameter.value)
+            lines.append(f"  {name} ({value}): {node.describe_parameter(name).description}")
+    node.destroy_node()
+    context.try_shutdown()
+    return "\n".join(lines)

@@ -33,6 +33,7 @@ from ros_nodes.environment import apart
 from ros_nodes.messages.images import frame_of
 from ros_nodes.messages.stamps import to_ns
 from ros_nodes.own_process import OwnProcess
+from ros_nodes.process import start
 from ros_nodes.qos import qos
 from ros_nodes.segmentation.counts import STAGES
 
@@ -100,7 +101,7 @@ class Demo:
             bundle=Path(value("bundle", "")).name,
             engine=value("engine", ""),
             frames=int(value("received", "0")),
-            masks=self.masks,
+            masks=int(value("masks", "0")),
             dropped=int(value("dropped", "0")),
             lost=int(value("lost", "0")),
             camera_hz=float(value("rate in (Hz)", "0")),
@@ -147,7 +148,7 @@ def running(
         OwnProcess("ros_nodes.camera.main", seen) as camera,
     ):
         context = rclpy.Context()
-        rclpy.init(args=[], context=context)
+        start(context, [])
         listener = rclpy.create_node("ros_demo", context=context, use_global_arguments=False)
         try:
             yield Demo(listener, source, (node, camera))

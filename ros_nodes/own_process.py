@@ -36,6 +36,7 @@ class OwnProcess:
         parameters: Mapping[str, object],
         remaps: Mapping[str, str] | None = None,
     ) -> None:
+        self._called = module.split(".")[1]  # camera, segmentation: the folder says what it is
         arguments = [part for pair in (remaps or {}).items() for part in ("-r", ":=".join(pair))]
         for name, value in parameters.items():
             arguments += ["-p", f"{name}:={json.dumps(value, ensure_ascii=False)}"]  # JSON is YAML
@@ -61,7 +62,7 @@ class OwnProcess:
             how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
             last = self._last_words()
             said = f"; it said last: {last}" if last else ""
-            raise EdgeSegError(f"the node's process ended ({how}){said}")
+            raise EdgeSegError(f"the {self._called} process ended ({how}){said}")
 
     def close(self) -> None:
         """End the process, by force where it does not listen."""

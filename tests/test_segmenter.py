@@ -283,6 +283,7 @@ def test_options_are_those_that_the_engine_has() -> None:
     ("text", "words"),
     [
         ("resise=graph", "did you mean 'resize'"),
+        ("resize=grahp", "did you mean 'graph'"),
         ("cuda_graph=perhaps", "of kind bool"),
         ("workspace_mb=much", "of kind int"),
         ("workspace_mb", "of kind int"),

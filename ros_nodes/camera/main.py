@@ -5,13 +5,13 @@ python -m ros_nodes.camera.main --ros-args -p source:=world:Town -r image:=/fron
 
 from __future__ import annotations
 
-from ros_nodes.camera.node import LaneCamera
+from ros_nodes.camera.node import LaneCamera, settings
 from ros_nodes.process import end, run
 
 
 def main() -> None:
     """Run the node until a signal ends it, or the file is over."""
-    end(run(LaneCamera))
+    end(run(LaneCamera, settings))
 
 
 if __name__ == "__main__":

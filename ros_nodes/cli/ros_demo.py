@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 START_S = 90.0
 """For the first mask: the world draws its town, the network is opened."""
 REDRAW_S = 0.5
+PICTURES = (".jpg", ".png")
+LARGEST = 16384
+"""Pixels; what `lane_camera` takes."""
 
 
 def command(
@@ -60,13 +63,17 @@ def command(
 
     width, height = _size(size)
     require_writable(picture)
-    chosen = source or ("world:Town" if find_spec("carla") else "lane-test")
+    chosen = _default_source() if source is None else source
+    if not chosen:
+        raise EdgeSegError("--source is empty: a video, a folder, camera:0, world:Town")
+    if picture.suffix.lower() not in PICTURES:
+        raise EdgeSegError(f"{picture} is no name for a picture: end it in {' or '.join(PICTURES)}")
     packed = bundle or packed_bundle()
     require_runnable(open_bundle(packed), trust)
     with running(packed, chosen, rate, (width, height), trust) as demo:
         numbers = _show(demo, seconds, json)
     if demo.picture is not None:
-        write_bytes(picture, encode_image(demo.picture, "jpg"))
+        write_bytes(picture, encode_image(demo.picture, picture.suffix.lower().lstrip(".")))
         console.errors.print(f"the last frame with its mask: {picture}", markup=False)
     if json:
         console.print_json(numbers)
@@ -123,8 +130,7 @@ def _show(demo: Demo, seconds: float, json: bool) -> Numbers:
                 if shown:
                     live.update(table(demo.numbers()), refresh=True)
         except KeyboardInterrupt:
-            if seconds:
-                raise
+            pass  # what was measured until now is shown
     return demo.numbers()
 
 
@@ -143,8 +149,9 @@ def table(numbers: Numbers) -> Table:
 
     shown = Table(
         title=f"{numbers.bundle} ({numbers.engine}) on {numbers.source}",
-        caption=f"{numbers.camera_hz:.1f} frames/s in, {numbers.masks_hz:.1f} masks/s out, "
-        f"{numbers.dropped} dropped for newer ones, {numbers.lost} lost\n"
+        caption=f"last second: {numbers.camera_hz:.1f} frames, {numbers.masks_hz:.1f} masks\n"
+        f"in all: {numbers.frames} frames, {numbers.masks} masks, {numbers.dropped} dropped for "
+        f"newer ones, {numbers.lost} lost\n"
         f"diagnostics: {numbers.diagnostics}",
         min_width=72,
     )
@@ -161,4 +168,11 @@ def _size(text: str) -> tuple[int, int]:
     match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
     if match is None:
         raise EdgeSegError(f"'{text}' is no size: write width x height, such as 640x480")
-    return int(match[1]), int(match[2])
+    width, height = int(match[1]), int(match[2])
+    if not (1 <= width <= LARGEST and 1 <= height <= LARGEST):
+        raise EdgeSegError(f"--size {text}: each side is 1 to {LARGEST}")
+    return width, height
+
+
+def _default_source() -> str:
+    return "world:Town" if find_spec("carla") else "lane-test"

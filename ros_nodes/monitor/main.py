@@ -8,14 +8,14 @@ from __future__ import annotations
 import sys
 
 from edge_seg.errors import EdgeSegError
-from ros_nodes.monitor.node import LatencyMonitor
+from ros_nodes.monitor.node import LatencyMonitor, settings
 from ros_nodes.process import end, run
 
 
 def main() -> None:
     """Measure until the time is over, or a signal comes."""
     try:
-        code = run(LatencyMonitor)
+        code = run(LatencyMonitor, settings)
     except EdgeSegError as error:  # the report cannot be written any more
         print(f"error: {error}", file=sys.stderr)
         code = error.exit_code

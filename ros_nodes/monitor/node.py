@@ -14,7 +14,7 @@ import sys
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -34,42 +34,63 @@ LISTENING = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)
 WEEK_S = 604_800.0
 
 
+class Settings(NamedTuple):
+    """What can be set of the monitor."""
+
+    duration_s: float
+    out: str
+    json: bool
+    image: str
+    transport: str
+    mask: str
+    latency: str
+
+
+def settings(node: Node) -> Settings:
+    """Declare the parameters and return them; raises `EdgeSegError` for one that does not fit."""
+    return Settings(
+        duration_s=declare(
+            node,
+            "duration_s",
+            0.0,
+            "Seconds to measure for; 0: until ctrl-C.",
+            limits=(0.0, WEEK_S),
+        ),
+        out=declare(node, "out", "", "File for the report, JSON; none: no file."),
+        json=declare(node, "json", False, "Print the report, too."),
+        image=declare(node, "image", "image", "Topic of the camera's frames."),
+        transport=declare(
+            node,
+            "transport",
+            "raw",
+            "Of the frames; none: they are not counted, and none is known to be missed.",
+            choices=("raw", "compressed", "none"),
+        ),
+        mask=declare(node, "mask", "lane_segmentation/mask", "Topic of the masks."),
+        latency=declare(
+            node, "latency", "lane_segmentation/latency", "Topic of the node's own figures."
+        ),
+    )
+
+
 class LatencyMonitor(Node):
     """Ends after ``duration_s``, or with a signal; either way the report is written."""
 
     def __init__(self) -> None:
         super().__init__("latency_monitor")
-        self._duration_s = declare(
-            self,
-            "duration_s",
-            0.0,
-            "Seconds to measure for; 0: until ctrl-C.",
-            limits=(0.0, WEEK_S),
-        )
-        self._out = declare(self, "out", "", "File for the report, JSON; none: no file.")
-        self._json = declare(self, "json", False, "Print the report, too.")
-        image = declare(self, "image", "image", "Topic of the camera's frames.")
-        transport = declare(
-            self,
-            "transport",
-            "raw",
-            "Of the frames; none: they are not counted, and none is known to be missed.",
-            choices=("raw", "compressed", "none"),
-        )
-        mask = declare(self, "mask", "lane_segmentation/mask", "Topic of the masks.")
-        latency = declare(
-            self, "latency", "lane_segmentation/latency", "Topic of the node's own figures."
-        )
-        if self._out:
-            require_writable(Path(self._out))
+        self._settings = asked = settings(self)
+        if asked.out:
+            require_writable(Path(asked.out))
         self._record = Record()
         self._topics = {
-            "mask": self._listen(Image, mask, partial(self._header, self._record.mask), raw=True),
-            "latency": self._listen(JointState, latency, self._stages),
+            "mask": self._listen(
+                Image, asked.mask, partial(self._header, self._record.mask), raw=True
+            ),
+            "latency": self._listen(JointState, asked.latency, self._stages),
         }
-        if transport != "none":
-            topic = self.resolve_topic_name(image)
-            compressed = transport == "compressed"
+        if asked.transport != "none":
+            topic = self.resolve_topic_name(asked.image)
+            compressed = asked.transport == "compressed"
             self._topics["image"] = self._listen(
                 CompressedImage if compressed else Image,
                 f"{topic}/compressed" if compressed else topic,
@@ -78,8 +99,8 @@ class LatencyMonitor(Node):
             )
         self._start_s, self._told = monotonic(), 0
         self.create_timer(1.0, self._tell)
-        if self._duration_s:
-            self.create_timer(self._duration_s, self.context.try_shutdown)
+        if asked.duration_s:
+            self.create_timer(asked.duration_s, self.context.try_shutdown)
         self.get_logger().info(f"listening to {', '.join(sorted(self._topics.values()))}")
 
     def close(self) -> None:
@@ -87,11 +108,11 @@ class LatencyMonitor(Node):
         seconds = monotonic() - self._start_s
         measured = report(self._record, self._topics, self._now_ns(), seconds)
         payload = msgspec.json.format(msgspec.json.encode(measured), indent=1) + b"\n"
-        if self._json:
+        if self._settings.json:
             sys.stdout.write(payload.decode())
             sys.stdout.flush()
-        if self._out:
-            write_bytes(self._out, payload)
+        if self._settings.out:
+            write_bytes(self._settings.out, payload)
         if not measured.received:
             print(
                 f"no mask on {self._topics['mask']}: is the node active, on this ROS_DOMAIN_ID?",

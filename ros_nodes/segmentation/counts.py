@@ -42,6 +42,8 @@ class Window:
     """p50 and p99 of the recent frames, by stage; a stage nobody knows is missing."""
     skew_ms: float
     """How far ahead of our clock a frame's stamp was at most; 0: never."""
+    unstamped: bool
+    """Whether a frame came without a stamp."""
     last_malformed: str
     mask_age_s: float
     """Since the last good mask; infinite before the first."""
@@ -63,6 +65,7 @@ class Counts:
     _since: float = field(default_factory=monotonic)
     _stages: dict[str, deque[float]] = field(default_factory=dict)
     _skew_s: float = 0.0
+    _unstamped: bool = False
     _late_s: float = 0.0
     _malformed: str = ""
     _mask_at: float = -math.inf
@@ -92,6 +95,11 @@ class Counts:
         with self._lock:
             self._skew_s = max(self._skew_s, seconds)
 
+    def unstamped(self) -> None:
+        """Remember a frame without a stamp."""
+        with self._lock:
+            self._unstamped = True
+
     def late(self, seconds: float) -> None:
         """Remember how late a timer was called."""
         with self._lock:
@@ -114,12 +122,14 @@ class Counts:
                 },
                 stages_ms={stage: _quantiles_ms(times) for stage, times in self._stages.items()},
                 skew_ms=1e3 * self._skew_s,
+                unstamped=self._unstamped,
                 last_malformed=self._malformed,
                 mask_age_s=now - self._mask_at,
                 late_ms=1e3 * self._late_s,
             )
             self._before, self._since = dict(self._total), now
             self._skew_s = self._late_s = 0.0
+            self._unstamped = False
         return window
 
 

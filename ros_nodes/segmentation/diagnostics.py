@@ -101,6 +101,8 @@ def _warnings(report: Report, settings: Settings) -> list[str]:
         warnings.append(f"{fresh['lost']} frames lost by the middleware")
     if window.skew_ms:
         warnings.append(f"stamps up to {window.skew_ms:.1f} ms in the future: synchronise clocks")
+    if window.unstamped:
+        warnings.append("frames without a stamp: no transport, no total, and no limit on them")
     heat = report.device.temperature_c
     if heat is not None and heat > settings.warn_temperature_c:
         warnings.append(f"{heat:.0f} degrees C")

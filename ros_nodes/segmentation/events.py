@@ -18,6 +18,14 @@ try:  # Iron and newer
 except ModuleNotFoundError:  # Humble
     from rclpy.qos_event import SubscriptionEventCallbacks, UnsupportedEventTypeError
 
+MANY = 2**31 - 1
+"""What Fast DDS says where it has lost count (of a frame larger than its segment): one at least."""
+
+
+def lost_frames(change: int) -> int:
+    """Return how many frames an event tells of."""
+    return change if 0 < change < MANY else 1
+
 
 def subscribe(
     node: Node,
@@ -31,7 +39,7 @@ def subscribe(
     """Subscribe; lost frames are counted, and a camera that we cannot hear is noted as "qos"."""
 
     def lost(event: Any) -> None:
-        counts.add("lost", event.total_count_change)
+        counts.add("lost", lost_frames(event.total_count_change))
 
     def incompatible(event: Any) -> None:
         notes["qos"] = (

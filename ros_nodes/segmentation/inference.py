@@ -144,6 +144,8 @@ class Inference:
 
     def _age_s(self, stamp_ns: int, received_ns: int) -> float:
         """Return how old a frame was on arrival; NaN without a stamp, a clock, or sense in both."""
+        if stamp_ns == 0:
+            self._counts.unstamped()
         if stamp_ns == 0 or received_ns == 0:  # simulated time before its first tick is zero
             return math.nan
         age_s = (received_ns - stamp_ns) / 1e9

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from ros_nodes.process import end, run
 from ros_nodes.segmentation.node import LaneSegmentation
+from ros_nodes.segmentation.parameters import declare
 
 
 def main() -> None:
     """Run the node until a signal ends it."""
-    end(run(LaneSegmentation, LaneSegmentation.autostart))
+    end(run(LaneSegmentation, declare, LaneSegmentation.autostart))
 
 
 if __name__ == "__main__":

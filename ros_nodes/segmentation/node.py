@@ -15,7 +15,7 @@ from __future__ import annotations
 from pathlib import Path
 from time import monotonic
 
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -23,7 +23,7 @@ from rclpy.parameter import Parameter
 from std_msgs.msg import Float64
 
 from edge_seg.bundle.archive import open_bundle
-from edge_seg.errors import EdgeSegError
+from edge_seg.errors import EdgeSegError, in_one_line
 from edge_seg.segmenter import require_runnable
 from ros_nodes.environment import warnings
 from ros_nodes.qos import qos
@@ -39,6 +39,7 @@ DIAGNOSTICS_S = 1.0
 END_S = 1.0
 LOOK_S = 0.1
 """While a bundle is opened, how often the process is asked whether it shall end."""
+SET = "ros2 param set /{} bundle lane.edgeseg"
 DONE, FAILED = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 
@@ -62,6 +63,7 @@ class LaneSegmentation(LifecycleNode):
         self._taking_back = self._changed = False
         self._active_since = 0.0
         self._beat_at = monotonic()
+        self._told = DiagnosticStatus.OK
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self._heartbeat = self.create_publisher(Float64, "~/heartbeat", qos("best_effort"))
@@ -90,7 +92,7 @@ class LaneSegmentation(LifecycleNode):
         self.fault = ""
         self.notes.pop("bundle", None)
         if not self.settings.bundle:
-            return self._refuse("the parameter 'bundle' is not set")
+            return self._refuse(f"set the parameter bundle first: {SET.format(self.get_name())}")
         opening = self._open(self.settings.bundle)
         while not opening.done.wait(LOOK_S):
             if not self.context.ok():
@@ -109,7 +111,11 @@ class LaneSegmentation(LifecycleNode):
         assert self._work is not None
         self.fault = ""
         self.settings = parameters.read(self)
-        topic = self._work.start(self.settings, self.counts, self.notes)
+        try:
+            topic = self._work.start(self.settings, self.counts, self.notes)
+        except Exception as error:  # ROS's own refusals; unexplained, the node would just be silent
+            self._refuse(f"activate: {in_one_line(error)}")
+            return TransitionCallbackReturn.ERROR
         self._active_since = monotonic()
         self.state = "active"
         self.get_logger().info(f"segmenting {topic}")
@@ -169,9 +175,9 @@ class LaneSegmentation(LifecycleNode):
         if new and not reason:
             reason = self._unfit(str(bundle))
         if reason:
-            self.notes["bundle" if new else "parameter"] = reason
+            if new:
+                self.notes["bundle"] = f"refused: {reason}"
             return SetParametersResult(successful=False, reason=reason)
-        self.notes.pop("parameter", None)
         self._changed = True
         if new:
             self._opening = self._open(str(bundle))
@@ -179,6 +185,8 @@ class LaneSegmentation(LifecycleNode):
 
     def _unfit(self, bundle: str) -> str:
         """Return why a bundle cannot take over, as far as its bytes tell; milliseconds."""
+        if not bundle:
+            return "bundle is empty: name the file of another"
         try:
             require_runnable(open_bundle(Path(bundle)), self.settings.trust)
         except EdgeSegError as error:
@@ -248,6 +256,15 @@ class LaneSegmentation(LifecycleNode):
             fault=self.fault,
             notes=[note for note in self.notes.values() if note],
         )
-        message = DiagnosticArray(status=[status_of(report, self.settings)])
+        status = status_of(report, self.settings)
+        self._tell(status)
+        message = DiagnosticArray(status=[status])
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)
+
+    def _tell(self, status: DiagnosticStatus) -> None:
+        """Log a level that is not the one before: a log without it says that all is well."""
+        if status.level != self._told:
+            self._told = status.level
+            good = status.level == DiagnosticStatus.OK
+            (self.get_logger().info if good else self.get_logger().warning)(status.message)

@@ -13,10 +13,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.exceptions import InvalidTopicNameException
+from rclpy.expand_topic_name import expand_topic_name
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from rclpy.validate_full_topic_name import validate_full_topic_name
 
-from edge_seg.errors import closest
+from edge_seg.errors import closest, in_one_line
+from ros_nodes.process import PLACE
 
 Value = str | bool | int | float
 
@@ -170,8 +174,20 @@ def refused(changes: Iterable[Parameter], active: bool) -> str:
             return f"{change.name} {change.value} is out of its range, {low:g} to {high:g}"
         if declared.choices and change.value not in declared.choices:
             return f"{change.name} '{change.value}': {closest(str(change.value), declared.choices)}"
+        if change.name == "image" and (reason := _no_topic(str(change.value))):
+            return reason
         if active and not declared.live:
             return f"{change.name} is taken up by configure: deactivate and clean up first"
+    return ""
+
+
+def _no_topic(name: str) -> str:
+    """Return why a topic cannot have this name, "" where it can."""
+    try:
+        validate_full_topic_name(expand_topic_name(name, "lane_segmentation", "/"))
+    except (InvalidTopicNameException, ValueError) as error:
+        said = in_one_line(PLACE.sub("", str(error)))
+        return f"image '{name}': {said}"
     return ""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -66,6 +67,9 @@ def test_numbers_as_a_table(tmp_path: Path, tiny_bundle: Path, few_frames: Frame
         (["none.edgeseg"], "no such file"),
         (["BUNDLE", "--source", "no-such-video.mp4"], "no such file"),
         (["BUNDLE", "--size", "wide"], "width x height"),
+        (["BUNDLE", "--size", "0x480"], "each side is 1 to 16384"),
+        (["BUNDLE", "--source", ""], "--source is empty"),
+        (["BUNDLE", "-o", "last.txt"], "end it in .jpg or .png"),
         (["BUNDLE", "-o", "/no/such/folder/x.jpg"], "/no/such/folder"),
     ],
 )
@@ -84,7 +88,9 @@ def test_what_it_cannot_show_is_one_line_and_two(
 def test_a_child_s_end_is_told_with_its_last_words() -> None:
     with OwnProcess("ros_nodes.camera.main", {"source": "/none.mp4"}) as camera:
         os.waitid(os.P_PID, camera.pid, os.WEXITED | os.WNOWAIT)
-        with pytest.raises(EdgeSegError, match=r"exit code 2.*no such file"):
+        with pytest.raises(
+            EdgeSegError, match=r"camera process ended \(exit code 2\).*no such file"
+        ):
             camera.require_alive()
 
 
@@ -112,3 +118,20 @@ def test_no_child_outlives_its_parent(tiny_bundle: Path) -> None:
             return
         time.sleep(0.05)
     pytest.fail("the node lives on")
+
+
+def test_ctrl_c_shows_what_was_measured(
+    tmp_path: Path, tiny_bundle: Path, few_frames: FrameSet
+) -> None:
+    arguments = [tiny_bundle, "--source", few_frames.path, "--seconds", "60", "--json"]
+    running = subprocess.Popen(
+        [*COMMAND, *map(str, arguments), "-o", str(tmp_path / "last.jpg")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(8.0)
+    running.send_signal(signal.SIGINT)
+    out, errors = running.communicate(timeout=20)
+    assert running.returncode == 0, errors
+    assert json.loads(out)["masks"] > 0

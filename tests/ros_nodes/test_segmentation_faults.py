@@ -29,6 +29,8 @@ from edge_seg.bundle.manifest import EngineRef
 from edge_seg.files import sha256
 from ros_nodes.messages.stamps import from_ns
 from ros_nodes.qos import qos
+from ros_nodes.segmentation.events import lost_frames
+from ros_nodes.segmentation.parameters import PARAMETERS
 
 FRAME = draw_road(310)[0]
 END_S = 2.0
@@ -147,6 +149,46 @@ def test_a_wrong_parameter_is_one_line_and_two(
     tmp_path: Path, tiny_bundle: Path, parameters: dict[str, object], words: str
 ) -> None:
     assert words in refused(MODULE, tmp_path, bundle=tiny_bundle, **parameters)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["-p", "bundle=lane.edgeseg"], "override rule: '-p bundle=lane.edgeseg'"),
+        (["--params-file", "/none.yaml"], "/none.yaml"),
+        (["--", "lane.edgeseg"], "'lane.edgeseg' is not understood"),
+    ],
+)
+def test_arguments_that_ros_refuses_are_one_line_and_two(
+    tmp_path: Path, arguments: list[str], words: str
+) -> None:
+    assert words in refused(MODULE, tmp_path, *arguments)
+
+
+def test_a_parameter_that_there_is_not_is_warned_of(tmp_path: Path, tiny_bundle: Path) -> None:
+    with rig(tmp_path, bundle=tiny_bundle, transprot="raw") as here:
+        here.process.says("'transprot': did you mean 'transport'?")
+
+
+def test_help_lists_the_parameters() -> None:
+    done = subprocess.run([sys.executable, "-m", MODULE, "--help"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert all(f"  {declared.name} (" in done.stdout for declared in PARAMETERS)
+
+
+def test_a_refused_parameter_is_the_caller_s_matter_alone(
+    tmp_path: Path, tiny_bundle: Path
+) -> None:
+    with rig(tmp_path, bundle=tiny_bundle, autostart=False) as here:
+        for name in ("", "no topic!", "//x"):
+            assert f"image '{name}'" in here.set(image=name).reason
+        assert here.change("configure")
+        assert here.next_status().level == DiagnosticStatus.OK
+
+
+@pytest.mark.parametrize(("change", "frames"), [(1, 1), (27, 27), (2**31 - 1, 1), (0, 1)])
+def test_a_middleware_that_lost_count_is_not_believed(change: int, frames: int) -> None:
+    assert lost_frames(change) == frames
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
