@@ -61,6 +61,7 @@ def code_digest() -> str:
         "quantize",
         "engines",
         "models",
+        "packing/methods.py",
         "frames",
         "preprocess.py",
         "pipeline.py",

@@ -4,10 +4,10 @@
                           output=Path("lane.edgeseg")))
     result.manifest.winner   # "openvino/int8"
 
-The model is folded, its activation ranges are collected once, and every engine of the
-target lowers it. Each lowered file then runs the evaluation set through its own runtime;
-those that lose more accuracy than the gate allows get their most sensitive layers back in
-float, or are out. The fastest of the rest is packed, with the whole table.
+The model is folded, its activation ranges are collected once, the method fits its weights to the
+integer grid, and every engine of the target lowers it. Each lowered file then runs the evaluation
+set through its own runtime; those that lose more accuracy than the gate allows get their most
+sensitive layers back in float, or are out. The fastest of the rest is packed, with the whole table.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import platform
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -30,6 +31,7 @@ from edge_seg.models.model import weight_bytes
 from edge_seg.packing.contents import documents, manifest_of, show
 from edge_seg.packing.deciding import decide, network_frames, sensitivity
 from edge_seg.packing.judging import Judged, choose, judge, say, timed
+from edge_seg.packing.methods import improve
 from edge_seg.packing.proof import prove
 from edge_seg.packing.request import (
     NothingPackedError,
@@ -73,17 +75,25 @@ def pack(request: Request, steps: Steps | None = None, cache: Cache | None = Non
     with steps("ranges") as step:
         decided = decide(request, graph, frames, cache, steps.track)
         step.detail = f"{len(decided.ranges)} tensors"
+    given = Source(request.model, graph, decided, frames)
+    source = given
+    if request.method != "ptq":
+        with steps(f"method {request.method}"):
+            source = improve(request.method, given, cache, steps.track)
     with steps("sensitivity"):
-        noise = sensitivity(graph, decided, frames[:SENSITIVITY_FRAMES], cache, steps.track)
-    source = Source(request.model, graph, decided, frames)
+        shown_frames = frames[:SENSITIVITY_FRAMES]
+        noise = sensitivity(source.graph, source.recipe, shown_frames, cache, steps.track)
     arena = Arena(
         source, request.evaluation, cache, request.threads, steps.track, request.target.inspect
     )
+    # What a method makes of the weights is for the integer grid alone.
+    as_given = replace(arena, source=given)
 
     judged: list[Judged] = []
     for engine, precision in entrants(request):
         with steps(f"{engine} {precision}") as step:
-            judged.append(judge(arena, engine, precision, request.gate, judged, noise))
+            where = arena if precision == "int8" else as_given
+            judged.append(judge(where, engine, precision, request.gate, judged, noise))
             step.detail = say(judged[-1])
     with steps("latency"):
         here = request.architecture == platform.machine()

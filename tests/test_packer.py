@@ -25,7 +25,9 @@ from edge_seg.models.model import Model
 from edge_seg.packer import Request, pack
 from edge_seg.packing import tournament
 from edge_seg.packing.judging import choose
+from edge_seg.packing.methods import METHODS
 from edge_seg.pipeline import Timings
+from edge_seg.quantize.recipe import decode
 from edge_seg.segmenter import Segmenter
 from edge_seg.target import Target
 
@@ -225,6 +227,27 @@ def test_every_engine_of_the_x86_target(tiny_request: Request, tmp_path: Path) -
     assert np.ptp(np.array(scores, float)) < 0.5  # one network, three runtimes
     quickest = min((r for r in rows.values() if r.precision == "int8"), key=lambda r: r.p50_ms or 0)
     assert quickest.label == result.manifest.winner
+
+
+def test_a_method_changes_the_int8_rows_alone_and_the_recipe_names_it(
+    tiny_request: Request, tmp_path: Path
+) -> None:
+    engines = ("torch", "fbgemm", "onnxruntime")
+    target = Target("x86", "", tiny_request.target.architecture, engines, "x86")
+    cache, rows = Cache(tmp_path / "cache"), {}
+    for method in METHODS:
+        output = tmp_path / f"{method}.edgeseg"
+        request = replace(tiny_request, target=target, output=output, method=method)
+        result = pack(request, cache=cache)
+        rows[method] = {row.label: row for row in result.manifest.candidates}
+        bundle = open_bundle(output)
+        assert decode(bundle.read("recipe.json")).method == method
+        with Segmenter(bundle, threads=1, trust=True) as segmenter:
+            assert golden_check(bundle, segmenter, segmenter.precision).passed
+    plain = rows.pop("ptq")
+    for label, row in (item for method in rows.values() for item in method.items()):
+        assert row.status != "failed", row.reason
+        assert (row.iou != plain[label].iou) == (row.precision == "int8")
 
 
 def labelled_otherwise(folder: Path) -> FrameSet:

@@ -55,7 +55,9 @@ def command(
     max_class_drop: Annotated[
         float, typer.Option(min=0, help="Points of IoU that any one class may lose.")
     ] = 1.0,
-    method: Annotated[str, typer.Option(help="How ranges and weights are found.")] = "ptq",
+    method: Annotated[
+        str, typer.Option(help="How weights meet the integer grid: ptq, equalized, qat.")
+    ] = "ptq",
     threads: Annotated[
         int | None,
         typer.Option(min=1, max=1024, help="Threads an engine may use (default: all cores)."),

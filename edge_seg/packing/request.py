@@ -16,6 +16,7 @@ from edge_seg.errors import EdgeSegError, closest
 from edge_seg.files import require_writable
 from edge_seg.frames import FrameSet
 from edge_seg.machine import this_machine
+from edge_seg.packing.methods import METHODS
 from edge_seg.steps import Steps
 from edge_seg.target import Target
 
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from edge_seg.engines import Engine
     from edge_seg.engines.session import Options
     from edge_seg.models.model import Model
-
-METHODS = ("ptq",)
 
 
 @dataclass(frozen=True)

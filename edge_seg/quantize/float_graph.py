@@ -47,6 +47,8 @@ OLDEST_OPSET = 13
 
 FRAME = "frame"
 LOGITS = "logits"
+NORMALISE = "normalise"
+"""The layer in front of the model's own, where the normalisation could not be folded."""
 OUR_NAMES = re.compile(
     r"frame(_planes|_scale|_zero_point|_float)?|pixels|to_planes|to_float"
     r"|normalise(\.weight|\.bias)?|pixel_scale|scale_pixels|logits(_best)?"
@@ -220,7 +222,7 @@ def _normalise(
     set_constant(graph, "normalise.weight", weight)
     set_constant(graph, "normalise.bias", offset.astype(np.float32))
     inputs = [pixels, "normalise.weight", "normalise.bias"]
-    return [helper.make_node("Conv", inputs, [out], "normalise", kernel_shape=[1, 1])]
+    return [helper.make_node("Conv", inputs, [out], NORMALISE, kernel_shape=[1, 1])]
 
 
 def _weights_of_dense_conv(graph: onnx.ModelProto, node: onnx.NodeProto) -> np.ndarray | None:

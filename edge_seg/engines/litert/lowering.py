@@ -25,6 +25,7 @@ from edge_seg.engines.lowering import CannotLowerError, Source
 from edge_seg.engines.session import Options
 from edge_seg.errors import in_one_line
 from edge_seg.files import scratch_folder
+from edge_seg.quantize.float_graph import NORMALISE
 from edge_seg.quantize.graph import consumers, layers
 from edge_seg.quiet import quiet
 
@@ -46,7 +47,7 @@ def lower(source: Source, precision: str, options: Options) -> bytes:
             "LiteRT's converter reads PyTorch, and the model came as ONNX: bring it as "
             "package.module:factory or .pt2"
         )
-    folded = all(node.name != "normalise" for node in source.graph.graph.node)
+    folded = all(node.name != NORMALISE for node in source.graph.graph.node)
     converted = _converted(source.model, folded)
     try:
         with quiet():

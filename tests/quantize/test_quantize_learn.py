@@ -1,0 +1,206 @@
+"""Fine-tuning on the grid: what is simulated is what is packed, and it can be cut off anywhere."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import onnx
+import pytest
+import torch
+from every_operator import every_operator
+from onnx import numpy_helper
+from small_graphs import model_of, noise_frame, recipe_for
+
+from edge_seg.preprocess import InputSpec
+from edge_seg.quantize import Recipe, float_graph, quantize_graph
+from edge_seg.quantize.learn.fine_tune import fine_tune
+from edge_seg.quantize.learn.grids import Grids, Range, Weight
+from edge_seg.quantize.learn.lesson import (
+    Lesson,
+    Settings,
+    divergence,
+    labelled_loss,
+    rate,
+    resume,
+    save,
+)
+from edge_seg.quantize.learn.program import Program, batch
+from edge_seg.quantize.recipe import Weights
+from edge_seg.quantize.sensitivity import simulate, sqnr_db
+
+SPEC = InputSpec(16, 24)
+FRAMES = [noise_frame(16, 24, seed) for seed in range(8)]
+SHORT = Settings(steps=8, rate=0.01, check_every=4)
+
+
+@pytest.fixture(scope="module")
+def graph() -> onnx.ModelProto:
+    return float_graph(model_of(every_operator(), SPEC))
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["per-channel", "per-tensor"])
+def recipe(request: pytest.FixtureRequest, graph: onnx.ModelProto) -> Recipe:
+    return recipe_for(graph, FRAMES, weights=Weights(per_channel=request.param))
+
+
+def test_the_start_is_the_quantized_graph(graph: onnx.ModelProto, recipe: Recipe) -> None:
+    quantized = quantize_graph(graph, recipe)
+    grids = Grids(graph, quantized, recipe.ranges)
+    assert len(grids.weights) == len(recipe.layers)
+    constants = {t.name: numpy_helper.to_array(t) for t in quantized.graph.initializer}
+    for weight in grids.weights:
+        whole = weight.constants()[f"{weight.name}_quantized"].detach().numpy()
+        assert np.array_equal(whole, constants[f"{weight.name}_quantized"])
+    program, frames = Program(quantized), batch(FRAMES)
+    with torch.inference_mode():
+        assert sqnr_db(program(frames).numpy(), program(frames, grids()).numpy()) > 40
+
+
+def test_what_was_learnt_gives_the_graph_that_was_simulated(
+    graph: onnx.ModelProto, recipe: Recipe
+) -> None:
+    quantized = quantize_graph(graph, recipe)
+    grids = Grids(graph, quantized, recipe.ranges)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parts, size in ((grids.weights, 16.0), (grids.biases, 8.0), (grids.ranges, 0.1)):
+            for part in parts:  # type: ignore[attr-defined]
+                part.delta.copy_(size * torch.randn(part.delta.shape, generator=generator))
+        simulated = Program(quantized)(batch(FRAMES), grids()).numpy()
+    learnt, ranges = grids.learnt(graph)
+    decided = msgspec.structs.replace(recipe, ranges={**recipe.ranges, **ranges})
+    packed = simulate(quantize_graph(learnt, decided), FRAMES)
+    assert sqnr_db(packed, simulated) > 35
+    assert sqnr_db(packed, simulate(quantized, FRAMES)) < 25  # the deltas do something
+    assert np.mean(packed.argmax(1) == simulated.argmax(1)) > 0.99
+
+
+def test_a_weight_learns_in_steps_of_its_grid() -> None:
+    """Channels of largest magnitude 64 and 0.64 have steps of 1 and 0.01."""
+    start = torch.tensor([[64.0, 3.0], [0.64, 0.03]])
+    weight = Weight("w", start, torch.tensor([1.0, 0.01]), axis=0)
+    with torch.no_grad():
+        weight.delta[:, 1] = 2.0
+    constants = weight.constants()
+    torch.testing.assert_close(weight.value(), torch.tensor([[64.0, 5.0], [0.64, 0.05]]))
+    torch.testing.assert_close(constants["w_quantized"], torch.tensor([[64.0, 5.0], [64.0, 5.0]]))
+    torch.testing.assert_close(constants["w_scale"], torch.tensor([1.0, 0.01]))
+
+
+def test_weights_of_zero_stay_on_a_grid() -> None:
+    weight = Weight("w", torch.zeros(2, 3), torch.tensor([1.0, 1.0]), axis=0)
+    assert torch.equal(weight.constants()["w_quantized"], torch.zeros(2, 3))
+    assert torch.equal(weight.constants()["w_scale"], torch.ones(2))
+
+
+def test_a_range_learns_as_a_part_of_itself() -> None:
+    """(-1, 126.5) in 255 steps of 0.5; e times the width is e times the step."""
+    range = Range("x", 0.5, torch.tensor(2, dtype=torch.uint8))
+    assert range.value().tolist() == [-1.0, 126.5]
+    assert float(range.constants()["x_scale"].detach()) == pytest.approx(0.5)
+    with torch.no_grad():
+        range.delta.fill_(1.0)
+    assert float(range.constants()["x_scale"]) == pytest.approx(0.5 * math.e)
+    assert int(range.constants()["x_zero_point"]) == 2
+
+
+def test_the_divergence_by_hand() -> None:
+    """Halves against three quarters and one quarter."""
+    teacher = torch.zeros(1, 2, 1, 1)
+    student = torch.tensor([math.log(3.0), 0.0]).reshape(1, 2, 1, 1)
+    expected = 0.5 * math.log(0.5 / 0.75) + 0.5 * math.log(0.5 / 0.25)
+    assert float(divergence(teacher, student)) == pytest.approx(expected, rel=1e-5)
+    assert float(divergence(teacher, teacher + 3.0)) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_the_rate_rises_and_falls() -> None:
+    settings = Settings(steps=90, delay=10, rate=1.0)
+    rates = [rate(settings, step) for step in range(100)]
+    assert rates[:10] == pytest.approx([0.1 * n for n in range(1, 11)])
+    assert rates[55] == pytest.approx(0.5)
+    assert all(a >= b for a, b in itertools.pairwise(rates[9:]))
+    assert rates[-1] < 0.001
+
+
+def test_it_learns_on_the_held_out_frames(graph: onnx.ModelProto, recipe: Recipe) -> None:
+    learnt = fine_tune(graph, recipe, FRAMES, graph, Settings(steps=40, rate=0.05, check_every=10))
+    assert [check.step for check in learnt.curve] == [0, 10, 20, 30, 40]
+    best = min(check.held_out for check in learnt.curve)
+    assert best < 0.8 * learnt.curve[0].held_out
+    assert not learnt.stopped
+    wanted = torch.from_numpy(simulate(graph, FRAMES))
+    before = torch.from_numpy(simulate(quantize_graph(graph, recipe), FRAMES))
+    after = torch.from_numpy(simulate(quantize_graph(learnt.graph, learnt.recipe), FRAMES))
+    assert float(divergence(wanted, after)) < float(divergence(wanted, before))
+
+
+def test_nothing_better_is_the_start(graph: onnx.ModelProto, recipe: Recipe) -> None:
+    """With steps that throw the weights about, what is kept is what was before."""
+    learnt = fine_tune(graph, recipe, FRAMES, graph, Settings(steps=4, rate=500.0, check_every=2))
+    assert learnt.curve[0].held_out == min(check.held_out for check in learnt.curve)
+    for tensor in graph.graph.initializer:
+        (same,) = [t for t in learnt.graph.graph.initializer if t.name == tensor.name]
+        assert np.array_equal(numpy_helper.to_array(same), numpy_helper.to_array(tensor))
+
+
+def test_a_loss_that_is_not_finite_stops_it_with_the_best_so_far(
+    graph: onnx.ModelProto, recipe: Recipe
+) -> None:
+    learnt = fine_tune(graph, recipe, FRAMES, graph, msgspec.structs.replace(SHORT, rate=math.inf))
+    assert "not finite at step" in learnt.stopped
+    assert np.isfinite(simulate(learnt.graph, FRAMES[:1])).all()
+    assert all(math.isfinite(end) for pair in learnt.recipe.ranges.values() for end in pair)
+
+
+def test_cut_off_and_gone_on_with_it_learns_the_same(
+    graph: onnx.ModelProto, recipe: Recipe, tmp_path: Path
+) -> None:
+    whole = fine_tune(graph, recipe, FRAMES, graph, SHORT)
+    cut = Lesson(graph, recipe, FRAMES, graph, SHORT)
+    for step in range(4):
+        assert cut.learn(step)
+    cut.check(4)
+    save(path := tmp_path / "cut.safetensors", cut)
+    again = fine_tune(graph, recipe, FRAMES, graph, SHORT, checkpoint=path)
+    assert again.curve == whole.curve
+    assert again.graph.SerializeToString(deterministic=True) == whole.graph.SerializeToString(
+        deterministic=True
+    )
+    assert again.recipe == whole.recipe
+
+
+def test_a_checkpoint_of_another_lesson_or_a_torn_one_is_passed_over(
+    graph: onnx.ModelProto, recipe: Recipe, tmp_path: Path
+) -> None:
+    path = tmp_path / "other.safetensors"
+    other = Lesson(graph, recipe, FRAMES[:4], graph, SHORT)
+    other.step = 6
+    save(path, other)
+    whole = path.read_bytes()
+    for payload in (whole, whole[: len(whole) // 2], b"", b"\xff" * 64):
+        path.write_bytes(payload)
+        lesson = Lesson(graph, recipe, FRAMES, graph, SHORT)
+        resume(path, lesson)
+        assert lesson.step == 0
+
+
+def test_steps_in_float_leave_the_ranges(graph: onnx.ModelProto, recipe: Recipe) -> None:
+    labels = [np.full((16, 24), index % 3, np.uint8) for index in range(len(FRAMES))]
+    settings = Settings(steps=0, delay=4, rate=0.1)
+    lesson = Lesson(graph, recipe, FRAMES, graph, settings, labels)
+    for step in range(4):
+        assert lesson.learn(step)
+    assert all(not part.delta.any() for part in lesson.grids.ranges)
+    assert all(part.delta.any() for part in lesson.grids.weights)
+
+
+def test_labels_of_nothing_add_nothing() -> None:
+    logits = torch.tensor([[0.0], [math.log(3.0)]]).reshape(1, 2, 1, 1).expand(1, 2, 1, 2)
+    nowhere = torch.full((1, 1, 2), 255)
+    assert float(labelled_loss(logits, nowhere)) == 0.0
+    half = torch.tensor([[[1, 255]]])
+    assert float(labelled_loss(logits, half)) == pytest.approx(math.log(4 / 3))
