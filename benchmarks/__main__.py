@@ -244,6 +244,24 @@ def calibration(
 
 
 @app.command()
+def methods(
+    out: Annotated[Path, typer.Option("-o", "--output")] = RESULTS / "methods.json",
+) -> None:
+    """Compare the methods of pack: drops by engine and grid, agreement with the simulation."""
+    from benchmarks.methods import compare
+
+    runs = []
+    for name in names():
+        for row in compare(name, Cache()):
+            console.print(
+                f"{name} {row['method']} per channel {row['per_channel']} {row['engine']}: "
+                f"drop {row['drop']:.2f}, agrees {row['agreement']:.2f} %, {row['seconds']:.0f} s"
+            )
+            runs.append(row)
+    _keep(out, {"runs": runs})
+
+
+@app.command()
 def drive(
     folder: Annotated[Path, typer.Argument(help="What edge-seg drive -o wrote.")],
 ) -> None:

@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from benchmarks import calibration_table, drive, ros_tables, training_tables
+from benchmarks import calibration_table, drive, methods, ros_tables, training_tables
 from benchmarks.markdown import table
 from edge_seg.figures import figure
 
@@ -49,6 +49,8 @@ def filled(readme: str, results: Path) -> str:
         made["networks"] = training_tables.networks_table(records["networks"])
     if "calibration" in records:
         made["calibration"] = calibration_table.readme_table(records["calibration"])
+    if "methods" in records:
+        made["methods"] = methods.methods_table(records["methods"]["runs"])
     if "ros" in records:
         made["ros-stages"] = ros_tables.stages_table(records["ros"]["models"])
         made["ros-load"] = ros_tables.load_table(records["ros"]["models"])

@@ -47,7 +47,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     steps: int = 100
     batch: int = 2
-    rate: float = 0.001
+    rate: float = 0.002
     delay: int = 0
     check_every: int = 20
     seed: int = 0
