@@ -268,7 +268,7 @@ def test_what_would_fail_later_is_refused_at_once(tiny_request: Request, tmp_pat
     folder.mkdir()
     many = replace(tiny_request.target, engines=("torch", "onnxruntime"))
     refused = {
-        r"unknown method 'pqt': did you mean 'ptq'\?": {"method": "pqt"},
+        r"unknown method 'equalised': did you mean 'equalized'\?": {"method": "equalised"},
         r"does not compete on tiny: did you mean 'onnxruntime'\?": {"engines": ("onxruntime",)},
         "only float baselines would compete": {"engines": ("torch",), "target": many},
         r"unknown precision 'int4': did you mean 'int8'\?": {"precisions": ("int4",)},
