@@ -4,7 +4,7 @@
                           output=Path("lane.edgeseg")))
     result.manifest.winner   # "openvino/int8"
 
-The model is folded, its activation ranges are collected once, the method fits its weights to the
+The model is folded, its activation ranges are collected once, a method fits its weights to the
 integer grid, and every engine of the target lowers it. Each lowered file then runs the evaluation
 set through its own runtime; those that lose more accuracy than the gate allows get their most
 sensitive layers back in float, or are out. The fastest of the rest is packed, with the whole table.
@@ -15,7 +15,6 @@ from __future__ import annotations
 import platform
 import tempfile
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -30,8 +29,8 @@ from edge_seg.frames.check import require_calibration_set
 from edge_seg.models.model import weight_bytes
 from edge_seg.packing.contents import documents, manifest_of, show
 from edge_seg.packing.deciding import decide, network_frames, sensitivity
-from edge_seg.packing.judging import Judged, choose, judge, say, timed
-from edge_seg.packing.methods import improve
+from edge_seg.packing.judges import as_given, for_int8
+from edge_seg.packing.judging import Judged, choose, say, timed, too_slow
 from edge_seg.packing.proof import prove
 from edge_seg.packing.request import (
     NothingPackedError,
@@ -48,8 +47,6 @@ from edge_seg.steps import Steps
 
 __all__ = ["Request", "Result", "pack", "record"]
 
-SENSITIVITY_FRAMES = 2
-"""Enough for a ranking: every frame gives each layer thousands of positions."""
 FILES_KEPT = 20
 """Model files that a pack keeps at most, in units of the float model: every engine's ways."""
 
@@ -76,35 +73,31 @@ def pack(request: Request, steps: Steps | None = None, cache: Cache | None = Non
         decided = decide(request, graph, frames, cache, steps.track)
         step.detail = f"{len(decided.ranges)} tensors"
     given = Source(request.model, graph, decided, frames)
-    source = given
-    if request.method != "ptq":
-        with steps(f"method {request.method}"):
-            source = improve(request.method, given, cache, steps.track)
-    with steps("sensitivity"):
-        shown_frames = frames[:SENSITIVITY_FRAMES]
-        noise = sensitivity(source.graph, source.recipe, shown_frames, cache, steps.track)
     arena = Arena(
-        source, request.evaluation, cache, request.threads, steps.track, request.target.inspect
+        given, request.evaluation, cache, request.threads, steps.track, request.target.inspect
     )
-    # What a method makes of the weights is for the integer grid alone.
-    as_given = replace(arena, source=given)
+    judge_int8 = for_int8(request, arena, steps)
 
     judged: list[Judged] = []
     for engine, precision in entrants(request):
         with steps(f"{engine} {precision}") as step:
-            where = arena if precision == "int8" else as_given
-            judged.append(judge(where, engine, precision, request.gate, judged, noise))
+            # What a method makes of the weights is for the integer grid alone.
+            judge_it = judge_int8 if precision == "int8" else as_given(request, arena)
+            judged.append(judge_it(engine, precision, judged))
             step.detail = say(judged[-1])
     with steps("latency"):
         here = request.architecture == platform.machine()
         candidates = timed(arena, judged, LATENCY_FRAMES if here else FOREIGN_FRAMES)
-    winner = choose(candidates)
+    winner = choose(candidates, request.gate.max_p50_ms)
     if winner is None:
         raise NothingPackedError(candidates)
-    held = winner.status == "passed"
+    late = too_slow(winner, request.gate.max_p50_ms)
+    held = winner.status == "passed" and not late
     candidates = [_crown(c) if c is winner and held else c for c in candidates]
     champion = next(j.contestant for j in judged if j.label == winner.label)
     assert champion is not None
+    with steps("sensitivity"):
+        noise = sensitivity(champion.source, cache, steps.track)
     with steps("golden frames"):
         shown = show(arena, judged, candidates)
         inspections = {j.label: j.inspection for j in judged if j.inspection is not None}
@@ -126,7 +119,7 @@ def pack(request: Request, steps: Steps | None = None, cache: Cache | None = Non
         digest=bundle.digest,
         steps=steps.finished,
         held=held and not unproven,
-        message=f"{unproven}; kept as {path}" if unproven else _verdict(path, manifest, held),
+        message=f"{unproven}; kept as {path}" if unproven else _verdict(path, manifest, held, late),
     )
 
 
@@ -158,7 +151,7 @@ def _disproof(proof: Proof) -> str:
     )
 
 
-def _verdict(path: Path, manifest: Manifest, held: bool) -> str:
+def _verdict(path: Path, manifest: Manifest, held: bool, late: str) -> str:
     winner = next(c for c in manifest.candidates if c.label == manifest.winner)
     if held and winner.run_by:
         precisions = " and ".join([manifest.precision, *manifest.alternatives])
@@ -168,6 +161,11 @@ def _verdict(path: Path, manifest: Manifest, held: bool) -> str:
         )
     if held:
         return f"{winner.label} wins: packed as {path}"
+    if late:
+        return (
+            f"nothing that holds the accuracy is as fast as asked; the nearest, {winner.label}, is "
+            f"kept as {path}: {late}. Allow that with --max-ms, or pack a smaller network"
+        )
     return (
         f"no candidate held the gate; the best, {winner.label}, is kept as {path}: "
         f"{winner.reason}. Its report says what was tried; allow more with --max-drop, "

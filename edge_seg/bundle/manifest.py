@@ -68,11 +68,15 @@ class EngineRef(msgspec.Struct, frozen=True):
 
 
 class Gate(msgspec.Struct, frozen=True):
-    """The accuracy drop that was allowed, in points of IoU, and whether the winner held it."""
+    """The accuracy drop that was allowed, in points of IoU, and whether the winner held it.
+
+    ``max_p50_ms`` is the most that a frame's median may take where it was packed, None anything.
+    """
 
     max_drop: float
     max_class_drop: float
     held: bool = True
+    max_p50_ms: float | None = None
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +87,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     ``reason`` says why a candidate was rejected or failed. ``options`` is the engine's own
     way of running it that took least time (where the resize is, how class ids are found).
     ``run_by`` names the stand-in that ran its file, where the host lacks the engine's hardware.
+    ``method`` is what was done to the weights and ranges of an int8 file, ``tried`` which methods
+    before it missed the gate, and why.
     """
 
     engine: str
@@ -100,6 +106,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     float_layers: list[str] = []
     options: dict[str, str | int | float | bool] = {}
     run_by: str = ""
+    method: str = ""
+    tried: list[str] = []
 
     @property
     def label(self) -> str:

@@ -9,6 +9,9 @@ from typing import Annotated
 
 import typer
 
+GRID = "Quantization"
+"""The help's heading over the grid and the methods."""
+
 
 def command(
     target: Annotated[str, typer.Option(help="Kind of device (edge-seg targets).")] = "x86",
@@ -55,9 +58,55 @@ def command(
     max_class_drop: Annotated[
         float, typer.Option(min=0, help="Points of IoU that any one class may lose.")
     ] = 1.0,
+    max_ms: Annotated[
+        float | None,
+        typer.Option(min=0, help="Most that a frame's median may take on this machine."),
+    ] = None,
     method: Annotated[
-        str, typer.Option(help="How weights meet the integer grid: ptq, equalized, qat.")
+        str,
+        typer.Option(
+            help="How weights meet the integer grid: ptq, equalized, observers, rounding, qat, "
+            "several joined by +, or auto: the cheapest that holds the gate."
+        ),
     ] = "ptq",
+    observer: Annotated[
+        str,
+        typer.Option(
+            help="Range of an activation: minmax, moving-average, percentile, mse, entropy.",
+            rich_help_panel=GRID,
+        ),
+    ] = "minmax",
+    per_tensor: Annotated[
+        bool,
+        typer.Option("--per-tensor", help="One scale for a layer's weights.", rich_help_panel=GRID),
+    ] = False,
+    weight_bits: Annotated[
+        int,
+        typer.Option(
+            help="Of a weight: 7, 4, 3, 2, 1; fewer than 7 save storage alone.",
+            rich_help_panel=GRID,
+        ),
+    ] = 7,
+    qat_steps: Annotated[
+        int, typer.Option(min=1, max=100_000, help="Steps of fine-tuning.", rich_help_panel=GRID)
+    ] = 100,
+    delay: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=100_000,
+            help="Steps in float before fine-tuning quantizes; they need --labels.",
+            rich_help_panel=GRID,
+        ),
+    ] = 0,
+    labels: Annotated[
+        bool,
+        typer.Option(
+            "--labels",
+            help="Fine-tune on the calibration set's masks too.",
+            rich_help_panel=GRID,
+        ),
+    ] = False,
     threads: Annotated[
         int | None,
         typer.Option(min=1, max=1024, help="Threads an engine may use (default: all cores)."),
@@ -84,7 +133,7 @@ def command(
     from edge_seg.files import require_apart, require_writable
     from edge_seg.frames import FrameSet
     from edge_seg.models import registry
-    from edge_seg.packing.request import check_device, check_names
+    from edge_seg.packing.request import check_device, check_grid, check_lesson, check_names
     from edge_seg.steps import Steps
     from edge_seg.target import find
 
@@ -93,6 +142,8 @@ def command(
     engines, precisions = parse_names(engine), parse_names(precision)
     options = {"dla": True} if dla else {}
     check_names(kind, engines, precisions, method)
+    check_grid(observer, weight_bits)
+    check_lesson(method, delay, labels)
     check_device(kind, device, options)
     registry.check_name(model)
     inputs = [Path(name) for name in (model, weights, sign, calibration, evaluation) if name]
@@ -112,6 +163,8 @@ def command(
     from edge_seg.cli.tables import tournament_table
     from edge_seg.packer import Request, pack, record
     from edge_seg.packing.request import NothingPackedError, record_of_nothing
+    from edge_seg.quantize.learn.lesson import Settings
+    from edge_seg.quantize.recipe import Weights
 
     steps = Steps(console.tell, console.track, console.running)
     with steps("load") as step:
@@ -132,8 +185,12 @@ def command(
         output=out or Path(f"{loaded.name}-{kind.name}.edgeseg"),
         engines=engines,
         precisions=precisions,
-        gate=Gate(max_drop, max_class_drop),
+        gate=Gate(max_drop, max_class_drop, max_p50_ms=max_ms),
         method=method,
+        observer=observer,
+        weights=Weights(weight_bits, not per_tensor),
+        lesson=Settings(steps=qat_steps, delay=delay),
+        labels=labels,
         device=device,
         options=options,
         threads=threads,

@@ -114,4 +114,5 @@ def _unsaid(row: Driven) -> bool:
 def _how(row: Candidate) -> str:
     kept = [f"in float: {', '.join(row.float_layers)}"] if row.float_layers else []
     by = f"run by {row.run_by} in its place" if row.run_by else ""
-    return "; ".join([*kept, *filter(None, [row.way, by])])
+    method = row.method if row.method != "ptq" else ""
+    return "; ".join([*kept, *filter(None, [method, row.way, by])])

@@ -177,7 +177,7 @@ def documents(
     agreement = {
         c.label: _agreement(arena, c, shown) for c in shown.contestants if c.precision == "int8"
     }
-    recipe = arena.source.recipe.keeping_float(champion.float_layers)
+    recipe = champion.source.recipe
     reference = shown.contestants[0].label
     report = ReportData(
         title=f"{request.model.name} for {request.target.name}",
@@ -221,10 +221,10 @@ def tool_versions() -> dict[str, str]:
 
 def _agreement(arena: Arena, contestant: Contestant, shown: Shown) -> float:
     """Return the percent of pixels on which a contestant's masks equal the simulation's."""
-    recipe = arena.source.recipe.keeping_float(contestant.float_layers)
-    graph = quantize_graph(arena.source.graph, recipe)
+    source = contestant.source
+    graph = quantize_graph(source.graph, source.recipe)
     images = [arena.evaluation.image(index) for index in shown.indices]
-    logits = simulate(graph, [resize(image, arena.source.model.input) for image in images])
+    logits = simulate(graph, [resize(image, source.model.input) for image in images])
     equal = [
         np.mean(resize_mask(ids.astype(np.uint8), *mask.shape) == mask)
         for ids, mask in zip(logits.argmax(1), shown.masks[contestant.label], strict=True)
@@ -251,6 +251,9 @@ def _notes(manifest: Manifest, agreement: dict[str, float]) -> list[str]:
         if share < AGREEMENT_GOAL
     ]
     candidates = manifest.candidates
+    notes += [
+        f"{c.label}: {'; '.join(c.tried)}; {c.method} is what counts" for c in candidates if c.tried
+    ]
     winner = next((c for c in candidates if c.status == "winner"), None)
     for baseline in (c for c in candidates if c.status == "baseline"):
         if winner and winner.p50_ms and baseline.p50_ms and baseline.p50_ms < winner.p50_ms:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edge_seg.cache import Cache
+from edge_seg.errors import EdgeSegError
 from edge_seg.files import sha256
 from edge_seg.frames import FrameSet
-from edge_seg.preprocess import Frame, resize
+from edge_seg.preprocess import Frame, Mask, resize, resize_mask
 from edge_seg.progress import Track
 from edge_seg.quantize import layer_sensitivity, ranges, recipe
 from edge_seg.quantize.graph import layers
@@ -19,8 +20,12 @@ from edge_seg.quantize.sensitivity import LayerNoise
 if TYPE_CHECKING:
     import onnx
 
+    from edge_seg.engines.lowering import Source
     from edge_seg.models.model import Model
     from edge_seg.packing.request import Request
+
+SENSITIVITY_FRAMES = 2
+"""Enough for a ranking: every frame gives each layer thousands of positions."""
 
 
 def network_frames(frames: FrameSet, model: Model) -> list[Frame]:
@@ -28,38 +33,52 @@ def network_frames(frames: FrameSet, model: Model) -> list[Frame]:
     return [resize(frames.image(index), model.input) for index in range(len(frames))]
 
 
+def network_masks(frames: FrameSet, model: Model) -> list[Mask]:
+    """Return a set's masks at the network's size, for fine-tuning; raises `EdgeSegError`."""
+    if not frames.has_masks:
+        raise EdgeSegError(
+            f"calibration set '{frames.name}' has frames without masks: leave --labels out"
+        )
+    if frames.classes.names != model.classes.names:
+        raise EdgeSegError(
+            f"calibration set '{frames.name}' labels other classes than the model has: "
+            "leave --labels out"
+        )
+    size = model.input.height, model.input.width
+    masks = (frames.mask(index) for index in range(len(frames)))
+    return [resize_mask(mask, *size) for mask in masks if mask is not None]
+
+
 def decide(
     request: Request, graph: onnx.ModelProto, frames: Sequence[Frame], cache: Cache, track: Track
 ) -> recipe.Recipe:
     """Return the recipe: activation ranges on the calibration set, no layer in float."""
     digest = sha256(graph.SerializeToString(deterministic=True))
-    key = ("recipe", request.model.digest, digest, request.calibration.digest, request.method)
+    grid = msgspec.json.encode((request.weights, request.observer)).decode()
+    key = ("recipe", request.model.digest, digest, request.calibration.digest, grid)
     known = cache.get(*key)
     if known is not None:
         return recipe.decode(known)
     decided = recipe.Recipe(
         model_digest=request.model.digest,
         calibration_digest=request.calibration.digest,
-        method=request.method,
+        range_rule=request.observer,
+        weights=request.weights,
         layers=tuple(layers(graph)),
-        ranges=ranges.collect_ranges(graph, frames, track),
+        ranges=ranges.collect_ranges(graph, frames, track, request.observer),
     )
     cache.put(recipe.encode(decided), *key)
     return decided
 
 
-def sensitivity(
-    graph: onnx.ModelProto,
-    decided: recipe.Recipe,
-    frames: Sequence[Frame],
-    cache: Cache,
-    track: Track,
-) -> list[LayerNoise]:
+def sensitivity(source: Source, cache: Cache, track: Track) -> list[LayerNoise]:
     """Return every layer's noise when it alone is quantized, worst first."""
-    digest = sha256(graph.SerializeToString(deterministic=True))
+    digest = sha256(source.graph.SerializeToString(deterministic=True))
+    decided = source.recipe.keeping_float(())
     key = ("sensitivity", digest, sha256(recipe.encode(decided)))
     known = cache.get(*key)
     if known is None:
-        rows = layer_sensitivity(graph, decided, frames, track)
+        frames = source.frames[:SENSITIVITY_FRAMES]
+        rows = layer_sensitivity(source.graph, decided, frames, track)
         known = cache.put(msgspec.json.encode(rows), *key)
     return msgspec.json.decode(known, type=list[LayerNoise])

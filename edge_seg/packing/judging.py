@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -12,8 +13,8 @@ from edge_seg.bundle.manifest import Candidate, Gate
 from edge_seg.errors import NoSpaceError
 from edge_seg.metrics import Evaluation
 from edge_seg.packing import rescue
+from edge_seg.packing.rescue import Rank
 from edge_seg.packing.tournament import Arena, Contestant, reason
-from edge_seg.quantize.sensitivity import LayerNoise
 from edge_seg.target import Inspection
 
 LEVEL = 1.05
@@ -22,7 +23,10 @@ LEVEL = 1.05
 
 @dataclass(frozen=True)
 class Judged:
-    """A contestant's row in the making: measured, or failed with a reason."""
+    """A contestant's row in the making: measured, or failed with a reason.
+
+    ``tried`` says of each method before its own why that was not enough.
+    """
 
     engine: str
     precision: str
@@ -34,6 +38,7 @@ class Judged:
     missed: str = ""
     failed: str = ""
     inspection: Inspection | None = None
+    tried: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -47,9 +52,12 @@ def judge(
     precision: str,
     allowed: Gate,
     before: Sequence[Judged],
-    noise: Sequence[LayerNoise],
+    rank: Rank,
 ) -> Judged:
-    """Lower one entrant, run it, and hold it against the first baseline that ran."""
+    """Lower one entrant, run it, and hold it against the first baseline that ran.
+
+    Where it misses the gate, the layers that ``rank`` names go back to float, worst first.
+    """
     try:
         contestant = arena.fastest_variant(engines.find(name), precision)
         evaluation, memory = arena.evaluate(contestant)
@@ -67,8 +75,9 @@ def judge(
     if precision != "float32":
         try:
             measured = (evaluation, memory)
-            rescued = rescue.hold_gate(arena, contestant, measured, reference, allowed, noise)
-            given_up = f"; up to {len(rescued.tried)} layers were tried back in float"
+            rescued = rescue.hold_gate(arena, contestant, measured, reference, allowed, rank)
+            tried = len(rescued.tried)
+            given_up = f"; up to {tried} layers were tried back in float" if tried else ""
         except NoSpaceError:
             raise
         except Exception as error:  # as above; what was measured before still counts
@@ -129,6 +138,8 @@ def timed(arena: Arena, judged: Sequence[Judged], frames: int) -> list[Candidate
                 size_bytes=len(entry.contestant.model),
                 peak_rss_bytes=entry.peak_rss_bytes if here else None,
                 float_layers=list(entry.contestant.float_layers),
+                method=entry.contestant.method,
+                tried=list(entry.tried),
                 options=dict(entry.contestant.options),
                 run_by=_stand_in(entry.contestant),
             )
@@ -147,19 +158,27 @@ def _status(entry: Judged) -> Literal["baseline", "rejected", "passed"]:
     return "rejected" if entry.missed else "passed"
 
 
-def choose(candidates: Sequence[Candidate]) -> Candidate | None:
+def choose(candidates: Sequence[Candidate], max_p50_ms: float | None = None) -> Candidate | None:
     """Return the fastest that passed, else the most accurate that was rejected, else None.
 
-    Those that are level with the fastest are told apart by the size of their file; so are those
-    that a stand-in ran, which have no times.
+    Those that are level with the fastest, and within ``max_p50_ms``, are told apart by the size of
+    their file; so are those that a stand-in ran, which have no times.
     """
     passed = [c for c in candidates if c.status == "passed"]
     if passed:
-        limit = LEVEL * min(c.p50_ms or 0.0 for c in passed)
-        level = [c for c in passed if (c.p50_ms or 0.0) <= limit]
+        fastest = min(c.p50_ms or 0.0 for c in passed)
+        allowed = math.inf if max_p50_ms is None else max(max_p50_ms, fastest)
+        level = [c for c in passed if (c.p50_ms or 0.0) <= min(LEVEL * fastest, allowed)]
         return min(level, key=lambda c: (c.size_bytes or 0, c.p50_ms or 0.0))
     rejected = [c for c in candidates if c.status == "rejected"]
     return min(rejected, key=lambda c: c.drop or 0.0) if rejected else None
+
+
+def too_slow(candidate: Candidate, max_p50_ms: float | None) -> str:
+    """Return how much longer it takes than is allowed, "" where it does not."""
+    if max_p50_ms is None or candidate.p50_ms is None or candidate.p50_ms <= max_p50_ms:
+        return ""
+    return f"{candidate.p50_ms:.1f} ms a frame, {max_p50_ms:g} allowed"
 
 
 def say(entry: Judged) -> str:
@@ -169,6 +188,9 @@ def say(entry: Judged) -> str:
     assert entry.evaluation is not None and entry.contestant is not None
     kept = len(entry.contestant.float_layers)
     floats = f", {kept} layers in float" if kept else ""
+    floats += (
+        f", {entry.contestant.method} after {len(entry.tried)} that missed" if entry.tried else ""
+    )
     verdict = f", misses the gate: {entry.missed}" if entry.missed else ""
     if entry.inspection is not None:
         verdict += f", {_checked(entry.inspection)}"

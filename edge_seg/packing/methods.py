@@ -1,23 +1,30 @@
-"""The methods of `edge-seg pack --method`: what is done to weights before an engine gets them.
+"""The methods of `edge-seg pack --method`: what is done to weights and ranges for the integer grid.
 
-    better = improve("equalized", source, cache, track)     # another model, graph and recipe
+    better = improve("equalized+qat", source, cache, track)   # another model, graph and recipe
 
-    ptq        ranges alone: there is nothing to improve
-    equalized  channels of neighbouring layers equalized, then biases corrected
-    qat        biases corrected, then the quantized network is fine-tuned on the float one's answers
+A method is a set of steps, and "+" joins the sets; steps always run in the order of `STEPS`:
 
-A method changes the folded float graph; the PyTorch module follows (`quantize.way_back`), so that
-every engine starts from the same weights. What it made is kept in the cache.
+    ptq        none: ranges alone
+    equalized  equalize, correct    channels of neighbouring layers alike, then the biases' shift
+    observers  observe, correct     the range observer with the least noise
+    rounding   round, correct       each weight up or down as suits its layer's output
+    qat        correct, tune        the quantized network learns the float one's answers
+
+All of it changes the folded float graph and its recipe; the PyTorch module follows
+(`quantize.way_back`), so that every engine starts from the same weights. What a step made is kept
+in the cache.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from edge_seg.cache import Cache
+from edge_seg.errors import EdgeSegError, closest
 from edge_seg.files import sha256
 from edge_seg.progress import Track
 from edge_seg.quantize import ranges, recipe
@@ -26,57 +33,168 @@ if TYPE_CHECKING:
     import onnx
 
     from edge_seg.engines.lowering import Source
+    from edge_seg.preprocess import Frame, Mask
+    from edge_seg.quantize.learn.lesson import Settings
 
-METHODS = ("ptq", "equalized", "qat")
+STEPS = ("equalize", "observe", "round", "correct", "tune")
+METHODS: dict[str, tuple[str, ...]] = {
+    "ptq": (),
+    "equalized": ("equalize", "correct"),
+    "observers": ("observe", "correct"),
+    "rounding": ("round", "correct"),
+    "qat": ("correct", "tune"),
+}
+AUTO = "auto"
+"""Of a pack: the cheapest chain of methods that holds the gate (`packing.ladder`)."""
 
 
-def improve(method: str, source: Source, cache: Cache, track: Track) -> Source:
+@dataclass(frozen=True)
+class _Teaching:
+    """How ``qat`` learns, and from which masks beside the float network."""
+
+    lesson: Settings | None
+    labels: Sequence[Mask] | None
+
+    @property
+    def key(self) -> str:
+        """What tells two apart."""
+        masks = b"".join(mask.tobytes() for mask in self.labels or ())
+        return sha256(msgspec.json.encode(self.lesson) + masks)
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A model on its way: ``graph`` is packed, ``teacher`` is what it would give in float."""
+
+    teacher: onnx.ModelProto
+    graph: onnx.ModelProto
+    recipe: recipe.Recipe
+    frames: Sequence[Frame]
+
+
+def parse_method(text: str) -> tuple[str, ...]:
+    """Return the steps of ``equalized+qat``; raises `EdgeSegError` with the closest name."""
+    wanted: set[str] = set()
+    for name in text.split("+"):
+        if name not in METHODS:
+            known = [*METHODS, AUTO]
+            raise EdgeSegError(f"unknown method '{name}': {closest(name, known)}")
+        wanted.update(METHODS[name])
+    return tuple(step for step in STEPS if step in wanted)
+
+
+def improve(
+    method: str,
+    source: Source,
+    cache: Cache,
+    track: Track,
+    lesson: Settings | None = None,
+    labels: Sequence[Mask] | None = None,
+) -> Source:
     """Return the source with the weights, biases and ranges that a method makes of it.
 
-    ``method`` is one of `METHODS` but ptq. Raises `EdgeSegError` where the model is none for it.
+    ``source`` is what no method has changed. ``lesson`` says how ``qat`` learns, ``labels`` are
+    masks of the frames at the network's size (without them the float network teaches alone).
+    Raises `EdgeSegError` where there is no such method, or the model is none for it.
     """
-    import onnx
-
+    from edge_seg.quantize.coarse import with_coarse_weights
     from edge_seg.quantize.way_back import with_weights_of
 
-    graph = source.graph.SerializeToString(deterministic=True)
-    key = ("method", method, sha256(graph), sha256(recipe.encode(source.recipe)))
+    teaching = _Teaching(lesson, labels)
+    steps = parse_method(method)
+    decided = msgspec.structs.replace(source.recipe, method=method)
+    draft = Draft(source.graph, source.graph, decided, source.frames)
+    for step in steps:
+        draft = _step(step, draft, cache, track, teaching)
+    graph = with_coarse_weights(draft.graph, draft.recipe)
+    if graph is source.graph:
+        return replace(source, recipe=draft.recipe)
+    model = with_weights_of(source.model, graph)
+    return replace(source, model=model, graph=graph, recipe=draft.recipe)
+
+
+def _step(step: str, draft: Draft, cache: Cache, track: Track, teaching: _Teaching) -> Draft:
+    """Take one step, or what it made before."""
+    import onnx
+
+    asked = msgspec.structs.replace(draft.recipe, method="")  # chains share their first steps
+    key = ["step", step, sha256(recipe.encode(asked)), draft_digest(draft)]
+    key += [teaching.key] if step == "tune" else []
     known = cache.get(*key)
     if known is None:
-        made = _equalized(source, track) if method == "equalized" else _tuned(source, cache, track)
-        better, decided = made
-        pair = better.SerializeToString(deterministic=True), recipe.encode(decided)
+        if step == "tune":
+            made = _tune(draft, cache, track, teaching)
+        else:
+            made = _WITHOUT_TEACHING[step](draft, track)
+        graph, decided = made
+        pair = graph.SerializeToString(deterministic=True), recipe.encode(decided)
         known = cache.put(msgspec.msgpack.encode(pair), *key)
     payload, text = msgspec.msgpack.decode(known, type=tuple[bytes, bytes])
-    better, decided = onnx.load_from_string(payload), recipe.decode(text)
-    model = with_weights_of(source.model, better)
-    return replace(source, model=model, graph=better, recipe=decided)
+    graph = onnx.load_from_string(payload)
+    decided = msgspec.structs.replace(recipe.decode(text), method=draft.recipe.method)
+    # Equalizing leaves the function as it is: layers are then compared channel by channel with it.
+    teacher = graph if step == "equalize" else draft.teacher
+    return replace(draft, teacher=teacher, graph=graph, recipe=decided)
 
 
-def _equalized(source: Source, track: Track) -> tuple[onnx.ModelProto, recipe.Recipe]:
-    from edge_seg.quantize.bias_correction import correct_biases
+def draft_digest(draft: Draft) -> str:
+    """Return the hex SHA-256 of both graphs and the frames."""
+    graphs = (draft.teacher, draft.graph)
+    payload = b"".join(graph.SerializeToString(deterministic=True) for graph in graphs)
+    return sha256(payload + b"".join(frame.tobytes() for frame in draft.frames))
+
+
+def _equalize(draft: Draft, track: Track) -> tuple[onnx.ModelProto, recipe.Recipe]:
     from edge_seg.quantize.equalization import equalize
 
-    graph = equalize(source.graph, source.frames)
-    observed = ranges.collect_ranges(graph, source.frames, track)
-    decided = msgspec.structs.replace(source.recipe, ranges=observed)
-    return correct_biases(graph, decided, source.frames), decided
+    graph = equalize(draft.graph, draft.frames)
+    observed = ranges.collect_ranges(graph, draft.frames, track, draft.recipe.range_rule)
+    return graph, msgspec.structs.replace(draft.recipe, ranges=observed)
 
 
-def _tuned(source: Source, cache: Cache, track: Track) -> tuple[onnx.ModelProto, recipe.Recipe]:
+def _observe(draft: Draft, track: Track) -> tuple[onnx.ModelProto, recipe.Recipe]:
+    from edge_seg.quantize.observer_search import search_ranges
+
+    rule, observed = search_ranges(draft.graph, draft.recipe, draft.frames, track)
+    return draft.graph, msgspec.structs.replace(draft.recipe, range_rule=rule, ranges=observed)
+
+
+def _round(draft: Draft, track: Track) -> tuple[onnx.ModelProto, recipe.Recipe]:
+    from edge_seg.quantize.rounding import round_adaptively
+
+    return round_adaptively(draft.graph, draft.recipe, draft.frames, track), draft.recipe
+
+
+def _correct(draft: Draft, track: Track) -> tuple[onnx.ModelProto, recipe.Recipe]:
     from edge_seg.quantize.bias_correction import correct_biases
+
+    return correct_biases(draft.graph, draft.recipe, draft.frames, draft.teacher), draft.recipe
+
+
+_WITHOUT_TEACHING: dict[str, Callable[[Draft, Track], tuple[onnx.ModelProto, recipe.Recipe]]] = {
+    "equalize": _equalize,
+    "observe": _observe,
+    "round": _round,
+    "correct": _correct,
+}
+
+
+def _tune(
+    draft: Draft, cache: Cache, track: Track, teaching: _Teaching
+) -> tuple[onnx.ModelProto, recipe.Recipe]:
     from edge_seg.quantize.learn.fine_tune import fine_tune
 
-    corrected = correct_biases(source.graph, source.recipe, source.frames)
     # What a killed pack had learnt is gone on with; the file knows what it belongs to.
-    checkpoint = cache.folder / f"fine-tuning-{source.model.digest[:16]}.safetensors"
+    checkpoint = cache.folder / f"fine-tuning-{draft_digest(draft)[:16]}.safetensors"
     learnt = fine_tune(
-        corrected,
-        source.recipe,
-        source.frames,
-        source.graph,
+        draft.graph,
+        draft.recipe,
+        draft.frames,
+        draft.teacher,
+        teaching.lesson,
+        teaching.labels,
         track=track,
         checkpoint=checkpoint,
     )
     checkpoint.unlink(missing_ok=True)
-    return learnt.graph, learnt.recipe
+    return learnt.graph, learnt.recipe.noting(learnt.summary)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +17,9 @@ from edge_seg.errors import EdgeSegError, closest
 from edge_seg.files import require_writable
 from edge_seg.frames import FrameSet
 from edge_seg.machine import this_machine
-from edge_seg.packing.methods import METHODS
+from edge_seg.packing.methods import AUTO, parse_method
+from edge_seg.quantize.observers import RULES
+from edge_seg.quantize.recipe import BITS, Weights
 from edge_seg.steps import Steps
 from edge_seg.target import Target
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from edge_seg.engines import Engine
     from edge_seg.engines.session import Options
     from edge_seg.models.model import Model
+    from edge_seg.quantize.learn.lesson import Settings
 
 
 @dataclass(frozen=True)
@@ -34,8 +38,10 @@ class Request:
 
     ``engines`` empty means all that the target names, ``precisions`` empty all but those that
     compete on demand. ``device`` is one of the target's devices, or empty; ``options`` are handed
-    to the engine on the device (``{"dla": True}``). ``prove`` asks for the target's proof of what
-    was packed.
+    to the engine on the device (``{"dla": True}``). ``method`` is a chain of `packing.methods` or
+    "auto", ``observer`` and ``weights`` say on which grid it starts; ``lesson`` says how ``qat``
+    learns, with ``labels`` from the calibration set's masks too. ``prove`` asks for the target's
+    proof of what was packed.
     """
 
     model: Model
@@ -47,6 +53,10 @@ class Request:
     precisions: tuple[str, ...] = ()
     gate: Gate = field(default_factory=lambda: Gate(gate.MAX_DROP, gate.MAX_CLASS_DROP))
     method: str = "ptq"
+    observer: str = "minmax"
+    weights: Weights = field(default_factory=Weights)
+    lesson: Settings | None = None
+    labels: bool = False
     device: str = ""
     options: Options = field(default_factory=dict)
     threads: int | None = None
@@ -81,8 +91,8 @@ def check_names(
     target: Target, wanted: Sequence[str], precisions: Sequence[str], method: str
 ) -> None:
     """Refuse an engine, precision or method that there is not, before the model is loaded."""
-    if method not in METHODS:
-        raise EdgeSegError(f"unknown method '{method}': {closest(method, METHODS)}")
+    if method != AUTO:
+        parse_method(method)
     for name in wanted:
         if name not in target.engines:
             raise EdgeSegError(
@@ -93,6 +103,28 @@ def check_names(
     for name in precisions:
         if name not in known:
             raise EdgeSegError(f"unknown precision '{name}': {closest(name, sorted(known))}")
+
+
+def check_grid(observer: str, bits: int) -> None:
+    """Refuse an observer or a number of bits that there is not."""
+    if observer not in RULES:
+        raise EdgeSegError(f"unknown observer '{observer}': {closest(observer, RULES)}")
+    if bits not in BITS:
+        raise EdgeSegError(
+            f"weights have {', '.join(map(str, reversed(BITS)))} bits, not {bits}: 7 is what x86's "
+            "kernels take without saturating"
+        )
+
+
+def check_lesson(method: str, delay: int, labels: bool) -> None:
+    """Refuse settings of a fine-tuning that would do nothing."""
+    tunes = method != AUTO and "tune" in parse_method(method)
+    if (delay or labels) and not tunes:
+        raise EdgeSegError("--delay and --labels are for fine-tuning: --method qat")
+    if delay and not labels:
+        raise EdgeSegError(
+            "in float the network already gives its own answers: --delay needs --labels"
+        )
 
 
 def check_device(target: Target, device: str, options: Options) -> None:
@@ -112,6 +144,8 @@ def check(request: Request) -> None:
     """Refuse what would only fail after minutes of work."""
     check_names(request.target, request.engines, request.precisions, request.method)
     check_device(request.target, request.device, request.options)
+    check_grid(request.observer, request.weights.bits)
+    check_lesson(request.method, request.lesson.delay if request.lesson else 0, request.labels)
     if request.prove and request.target.prove is None:
         raise EdgeSegError(
             f"there is no proof for target {request.target.name}: leave --prove out, and run "
@@ -121,6 +155,11 @@ def check(request: Request) -> None:
         request.target.require_prover()
     if not (math.isfinite(request.gate.max_drop) and math.isfinite(request.gate.max_class_drop)):
         raise EdgeSegError("the gate's drops are points, such as 0.5, not infinite and not NaN")
+    if request.gate.max_p50_ms is not None and request.architecture != platform.machine():
+        raise EdgeSegError(
+            f"how long a frame takes on a {request.target.name} is for the device to measure "
+            "(edge-seg bench BUNDLE --attach): leave --max-ms out"
+        )
     if not request.evaluation.has_masks:
         raise EdgeSegError(
             f"evaluation set '{request.evaluation.name}' has frames without masks: "

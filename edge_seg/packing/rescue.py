@@ -8,11 +8,12 @@ where to look, the metric decides.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from edge_seg import gate
 from edge_seg.bundle.manifest import Gate
+from edge_seg.engines.lowering import Source
 from edge_seg.metrics import Evaluation
 from edge_seg.packing.tournament import Arena, Contestant
 from edge_seg.quantize.sensitivity import LayerNoise
@@ -26,6 +27,13 @@ SMALLEST_LOSS = 0.1
 """Points of mean IoU: where a class alone missed the gate, the mean may have lost nothing."""
 
 Measured = tuple[Evaluation, int]
+Rank = Callable[[Source], Sequence[LayerNoise]]
+"""Returns a source's layers, the noisiest first; none where none may go back to float."""
+
+
+def nothing_back(source: Source) -> Sequence[LayerNoise]:
+    """Rank no layer: all stay int8."""
+    return ()
 
 
 class Rescued(NamedTuple):
@@ -43,7 +51,7 @@ def hold_gate(
     measured: Measured,
     reference: Evaluation,
     allowed: Gate,
-    noise: Sequence[LayerNoise],
+    rank: Rank,
 ) -> Rescued:
     """Return the contestant with as few layers in float as hold the gate.
 
@@ -56,7 +64,7 @@ def hold_gate(
     best = Rescued(contestant, *measured)
     if not missed(measured[0]):
         return best
-    order = _by_gain(arena, contestant, measured[0], reference, noise)
+    order = _by_gain(arena, contestant, measured[0], reference, rank(arena.source))
     kept: tuple[str, ...] = ()
     for layer in arena.track(order, f"{contestant.label}: layers back to float", len(order)):
         kept = (*kept, layer)

@@ -46,18 +46,28 @@ FOREIGN_FRAMES = 16
 
 @dataclass(frozen=True)
 class Contestant:
-    """A lowered file with the way it is run: what can be evaluated and timed."""
+    """A lowered file with the way it is run, and what it was lowered from."""
 
     engine: Engine
     precision: str
     options: Options
     model: bytes
-    float_layers: tuple[str, ...] = ()
+    source: Source
 
     @property
     def label(self) -> str:
         """``engine/precision``, as in the manifest."""
         return f"{self.engine.name}/{self.precision}"
+
+    @property
+    def float_layers(self) -> tuple[str, ...]:
+        """The layers that an int8 file keeps in float."""
+        return self.source.recipe.float_layers if self.precision == "int8" else ()
+
+    @property
+    def method(self) -> str:
+        """What was done to its weights and ranges; nothing to those of another precision."""
+        return self.source.recipe.method if self.precision == "int8" else ""
 
     @property
     def runner(self) -> Engine:
@@ -89,7 +99,7 @@ class Arena:
 
     def lower(self, engine: Engine, precision: str, options: Options) -> Contestant:
         """Make an engine's file, or take it from the cache; raises `EdgeSegError`."""
-        recipe = recipes.encode(self.source.recipe) if precision == "int8" else b""
+        recipe = b"" if precision == "float32" else recipes.encode(self.source.recipe)
         key = (
             "lowered",
             engine.name,
@@ -104,8 +114,7 @@ class Arena:
         model = self.cache.get(*key)
         if model is None:
             model = self.cache.put(engine.lowering()(self.source, precision, options), *key)
-        kept = self.source.recipe.float_layers if precision == "int8" else ()
-        return Contestant(engine, precision, options, model, kept)
+        return Contestant(engine, precision, options, model, self.source)
 
     def fastest_variant(self, engine: Engine, precision: str) -> Contestant:
         """Return the file with the way of running it that takes least time on this machine."""

@@ -28,11 +28,15 @@ FRAMES = 8
 
 
 def correct_biases(
-    graph: onnx.ModelProto, recipe: Recipe, frames: Sequence[Frame]
+    graph: onnx.ModelProto,
+    recipe: Recipe,
+    frames: Sequence[Frame],
+    teacher: onnx.ModelProto | None = None,
 ) -> onnx.ModelProto:
     """Return a copy of a float graph with corrected biases; ranges stay those of ``recipe``.
 
-    Layers in float, and modules that are called twice, keep theirs.
+    Layers in float, and modules that are called twice, keep theirs. ``teacher`` has the means that
+    are wanted: ``graph`` itself, or what it was before its weights were rounded.
     """
     shown = batch(spread(frames, FRAMES))
     wanted = {
@@ -43,7 +47,7 @@ def correct_biases(
         and nodes[0].op_type in ("Conv", "ConvTranspose")
         and name not in recipe.float_layers
     }
-    shifts = _shifts(graph, quantize_graph(graph, recipe), shown, wanted)
+    shifts = _shifts(teacher or graph, quantize_graph(graph, recipe), shown, wanted)
     model = onnx.ModelProto()
     model.CopyFrom(graph)
     for node in model.graph.node:
@@ -55,7 +59,7 @@ def correct_biases(
 
 
 def _shifts(
-    graph: onnx.ModelProto, quantized: onnx.ModelProto, frames: torch.Tensor, wanted: set[str]
+    teacher: onnx.ModelProto, quantized: onnx.ModelProto, frames: torch.Tensor, wanted: set[str]
 ) -> dict[str, np.ndarray]:
     """Return by node how much too high its output's channels are on the mean, corrected so far."""
     means: dict[str, torch.Tensor] = {}
@@ -73,7 +77,7 @@ def _shifts(
         return output - shifts[node.name][None, :, None, None]
 
     with torch.inference_mode():
-        Program(graph)(frames, visit=remember)
+        Program(teacher)(frames, visit=remember)
         Program(quantized)(frames, visit=correct)
     return {name: shift.numpy() for name, shift in shifts.items()}
 

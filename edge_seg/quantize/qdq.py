@@ -18,6 +18,7 @@ import numpy as np
 import onnx
 
 from edge_seg.files import libraries_in_scratch
+from edge_seg.quantize.coarse import Limits, limits, with_coarse_weights
 from edge_seg.quantize.float_graph import FRAME, LOGITS
 from edge_seg.quantize.graph import consumers, layers, producer, remove_unused, set_constant
 from edge_seg.quantize.recipe import Recipe
@@ -42,7 +43,9 @@ QUANTIZED_OPERATORS = [
 
 def quantize_graph(graph: onnx.ModelProto, recipe: Recipe) -> onnx.ModelProto:
     """Return the Q/DQ graph of ``graph`` under ``recipe``; neither is changed."""
-    return _quantize(graph, recipe, nodes=[], excluded=float_nodes(graph, recipe))
+    coarse = with_coarse_weights(graph, recipe)
+    excluded = float_nodes(graph, recipe)
+    return _quantize(coarse, recipe, nodes=[], excluded=excluded, limits=limits(coarse, recipe))
 
 
 def quantize_one_layer(graph: onnx.ModelProto, recipe: Recipe, layer: str) -> onnx.ModelProto:
@@ -52,11 +55,17 @@ def quantize_one_layer(graph: onnx.ModelProto, recipe: Recipe, layer: str) -> on
         readers = consumers(graph, node.output[0])
         activation = [n.name for n in readers if n.op_type in ("Relu", "Clip")]
         nodes += [node.name, *(activation if len(readers) == 1 else [])]
-    return _quantize(graph, recipe, nodes=nodes, excluded=_beyond_the_quantizer(graph))
+    coarse = with_coarse_weights(graph, recipe, (layer,))
+    excluded, near = _beyond_the_quantizer(graph), limits(coarse, recipe, (layer,))
+    return _quantize(coarse, recipe, nodes=nodes, excluded=excluded, limits=near)
 
 
 def _quantize(
-    graph: onnx.ModelProto, recipe: Recipe, nodes: list[str], excluded: list[str]
+    graph: onnx.ModelProto,
+    recipe: Recipe,
+    nodes: list[str],
+    excluded: list[str],
+    limits: Limits,
 ) -> onnx.ModelProto:
     """Quantize the named nodes (all where none is named) but for the excluded ones."""
     from onnxruntime.quantization import QuantType
@@ -65,11 +74,11 @@ def _quantize(
         graph,
         recipe.ranges,
         per_channel=recipe.weights.per_channel,
-        reduce_range=recipe.weights.bits == 7,
+        reduce_range=True,  # seven bits
         activation_qType=QuantType.QUInt8,
         nodes_to_quantize=nodes,
         nodes_to_exclude=excluded,
-        extra_options={"WeightSymmetric": True},
+        extra_options={"WeightSymmetric": True, "TensorQuantOverrides": limits},
     )
     _read_pixels_as_quantized(quantized)
     leave_logits_float(quantized)

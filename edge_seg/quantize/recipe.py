@@ -14,23 +14,37 @@ from edge_seg.errors import EdgeSegError
 SCHEMA = "edge-seg/recipe-1"
 
 
+BITS = (1, 2, 3, 4, 7)
+"""Of a weight: seven, or so few that their grid lies in that of seven exactly."""
+
+
 class Weights(msgspec.Struct, frozen=True):
-    """The grid of the weights: signed, symmetric.
+    """The grid of the weights: signed, symmetric, one of `BITS`.
 
     Seven bits leave the top bit free, so that the uint8 x int8 kernels of x86 processors
     without VNNI cannot saturate their 16-bit sums (ONNX Runtime's ``reduce_range``): the
-    same file then gives the same masks on every x86 machine.
+    same file then gives the same masks on every x86 machine. Fewer bits are coarser weights in the
+    same kernels (`quantize.coarse`): smaller to store, no faster.
     """
 
     bits: int = 7
     per_channel: bool = True
+
+    @property
+    def last_step(self) -> int:
+        """The largest whole number of the grid: 7 of four bits, 1 of one; 64 of seven.
+
+        A largest magnitude of 64 is ONNX Runtime's choice: 255 x 64 x 2 still fits 16 bits.
+        """
+        return 64 if self.bits == 7 else max(1, 2 ** (self.bits - 1) - 1)
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     """The quantization decisions for one model and one calibration set.
 
     ``ranges`` maps an activation tensor of the float graph to the lowest and highest value
-    it took; activations are uint8 on that range. ``float_layers`` are left in float.
+    it took; activations are uint8 on that range. ``float_layers`` are left in float. ``notes`` say
+    in words what the method found.
     """
 
     schema: str = SCHEMA
@@ -42,10 +56,15 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     layers: tuple[str, ...]
     float_layers: tuple[str, ...] = ()
     ranges: dict[str, tuple[float, float]]
+    notes: tuple[str, ...] = ()
 
     def keeping_float(self, float_layers: tuple[str, ...]) -> Recipe:
         """Return the same recipe with these layers in float."""
         return msgspec.structs.replace(self, float_layers=tuple(sorted(float_layers)))
+
+    def noting(self, text: str) -> Recipe:
+        """Return the same recipe with one note more."""
+        return msgspec.structs.replace(self, notes=(*self.notes, text))
 
 
 def encode(recipe: Recipe) -> bytes:
@@ -61,4 +80,6 @@ def decode(payload: bytes) -> Recipe:
         raise EdgeSegError(f"not a recipe: {error}; pack the model again") from error
     if recipe.schema != SCHEMA:
         raise EdgeSegError(f"a recipe of schema {recipe.schema!r}, this version reads {SCHEMA!r}")
+    if recipe.weights.bits not in BITS:
+        raise EdgeSegError(f"a recipe with weights of {recipe.weights.bits} bits, known: {BITS}")
     return recipe

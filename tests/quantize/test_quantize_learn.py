@@ -18,7 +18,7 @@ from small_graphs import model_of, noise_frame, recipe_for
 from edge_seg.preprocess import InputSpec
 from edge_seg.quantize import Recipe, float_graph, quantize_graph
 from edge_seg.quantize.learn.fine_tune import fine_tune
-from edge_seg.quantize.learn.grids import Grids, Range, Weight
+from edge_seg.quantize.learn.grids import Grids, Range, SignWeight, Weight
 from edge_seg.quantize.learn.lesson import (
     Lesson,
     Settings,
@@ -42,19 +42,27 @@ def graph() -> onnx.ModelProto:
     return float_graph(model_of(every_operator(), SPEC))
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["per-channel", "per-tensor"])
+GRIDS = {
+    "per-channel": Weights(),
+    "per-tensor": Weights(per_channel=False),
+    "four-bits": Weights(bits=4),
+}
+
+
+@pytest.fixture(scope="module", params=GRIDS.values(), ids=GRIDS)
 def recipe(request: pytest.FixtureRequest, graph: onnx.ModelProto) -> Recipe:
-    return recipe_for(graph, FRAMES, weights=Weights(per_channel=request.param))
+    return recipe_for(graph, FRAMES, weights=request.param)
 
 
 def test_the_start_is_the_quantized_graph(graph: onnx.ModelProto, recipe: Recipe) -> None:
     quantized = quantize_graph(graph, recipe)
-    grids = Grids(graph, quantized, recipe.ranges)
+    grids = Grids(graph, quantized, recipe)
     assert len(grids.weights) == len(recipe.layers)
     constants = {t.name: numpy_helper.to_array(t) for t in quantized.graph.initializer}
+    steps = 1 if recipe.weights.bits == 7 else 63 // recipe.weights.last_step
     for weight in grids.weights:
         whole = weight.constants()[f"{weight.name}_quantized"].detach().numpy()
-        assert np.array_equal(whole, constants[f"{weight.name}_quantized"])
+        assert np.array_equal(steps * whole, constants[f"{weight.name}_quantized"])
     program, frames = Program(quantized), batch(FRAMES)
     with torch.inference_mode():
         assert sqnr_db(program(frames).numpy(), program(frames, grids()).numpy()) > 40
@@ -64,7 +72,7 @@ def test_what_was_learnt_gives_the_graph_that_was_simulated(
     graph: onnx.ModelProto, recipe: Recipe
 ) -> None:
     quantized = quantize_graph(graph, recipe)
-    grids = Grids(graph, quantized, recipe.ranges)
+    grids = Grids(graph, quantized, recipe)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parts, size in ((grids.weights, 16.0), (grids.biases, 8.0), (grids.ranges, 0.1)):
@@ -80,21 +88,35 @@ def test_what_was_learnt_gives_the_graph_that_was_simulated(
 
 
 def test_a_weight_learns_in_steps_of_its_grid() -> None:
-    """Channels of largest magnitude 64 and 0.64 have steps of 1 and 0.01."""
-    start = torch.tensor([[64.0, 3.0], [0.64, 0.03]])
-    weight = Weight("w", start, torch.tensor([1.0, 0.01]), axis=0)
+    """Channels of largest magnitude 63 and 0.63 have steps of 1 and 0.01."""
+    start = torch.tensor([[63.0, 3.0], [0.63, 0.03]])
+    weight = Weight("w", start, axis=0)
     with torch.no_grad():
         weight.delta[:, 1] = 2.0
     constants = weight.constants()
-    torch.testing.assert_close(weight.value(), torch.tensor([[64.0, 5.0], [0.64, 0.05]]))
-    torch.testing.assert_close(constants["w_quantized"], torch.tensor([[64.0, 5.0], [64.0, 5.0]]))
+    torch.testing.assert_close(weight.value(), torch.tensor([[63.0, 5.0], [0.63, 0.05]]))
+    torch.testing.assert_close(constants["w_quantized"], torch.tensor([[63.0, 5.0], [63.0, 5.0]]))
     torch.testing.assert_close(constants["w_scale"], torch.tensor([1.0, 0.01]))
 
 
 def test_weights_of_zero_stay_on_a_grid() -> None:
-    weight = Weight("w", torch.zeros(2, 3), torch.tensor([1.0, 1.0]), axis=0)
+    weight = Weight("w", torch.zeros(2, 3), axis=0)
     assert torch.equal(weight.constants()["w_quantized"], torch.zeros(2, 3))
     assert torch.equal(weight.constants()["w_scale"], torch.ones(2))
+
+
+def test_four_bits_and_one_learn_on_their_own_grid() -> None:
+    """Seven steps of the largest; a sign of the mean magnitude, which moves with the weights."""
+    four = Weight("w", torch.tensor([[7.0, 3.4, -1.6]]), axis=0, last_step=7)
+    assert four.constants()["w_quantized"].tolist() == [[7.0, 3.0, -2.0]]
+    one = SignWeight("w", torch.tensor([[3.0, -1.0, 2.0]]), axis=0, last_step=1)
+    assert one.constants()["w_quantized"].tolist() == [[1.0, -1.0, 1.0]]
+    assert one.constants()["w_scale"].tolist() == [2.0]
+    with torch.no_grad():
+        one.delta[0, 1] = 1.0  # a step of 2 makes -1 a +1; the mean magnitude stays 2
+    assert one.constants()["w_quantized"].tolist() == [[1.0, 1.0, 1.0]]
+    one.constants()["w_quantized"].sum().backward()
+    assert one.delta.grad is not None and torch.all(one.delta.grad == 1)
 
 
 def test_a_range_learns_as_a_part_of_itself() -> None:

@@ -11,7 +11,7 @@ from torch import nn
 from edge_seg.errors import EdgeSegError
 from edge_seg.preprocess import InputSpec
 from edge_seg.quantize import Recipe, collect_ranges, float_graph
-from edge_seg.quantize.recipe import Weights, decode, encode
+from edge_seg.quantize.recipe import BITS, Weights, decode, encode
 
 NAMES = st.lists(st.text(max_size=12), max_size=4).map(tuple)
 BOUNDS = st.floats(allow_nan=False, allow_infinity=False)
@@ -19,7 +19,7 @@ RECIPES = st.builds(
     Recipe,
     model_digest=st.text(max_size=8),
     calibration_digest=st.text(max_size=8),
-    weights=st.builds(Weights, bits=st.integers(2, 8), per_channel=st.booleans()),
+    weights=st.builds(Weights, bits=st.sampled_from(BITS), per_channel=st.booleans()),
     layers=NAMES,
     float_layers=NAMES,
     ranges=st.dictionaries(st.text(max_size=8), st.tuples(BOUNDS, BOUNDS), max_size=4),

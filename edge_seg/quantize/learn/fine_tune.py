@@ -36,6 +36,17 @@ class Learnt:
     curve: list[Check]
     stopped: str = ""
 
+    @property
+    def summary(self) -> str:
+        """What was learnt, in a line."""
+        first, best = self.curve[0], min(self.curve, key=lambda check: check.held_out)
+        ended = f"; {self.stopped}" if self.stopped else ""
+        return (
+            f"fine-tuning: the divergence from the float network on held-out frames went from "
+            f"{first.held_out:.4f} to {best.held_out:.4f} nats a pixel, best at step {best.step} "
+            f"of {self.curve[-1].step}{ended}"
+        )
+
 
 def fine_tune(
     graph: onnx.ModelProto,

@@ -1,6 +1,6 @@
 """The grids of a Q/DQ graph as things that learn: weights, biases and activation ranges.
 
-    grids = Grids(graph, quantized, recipe.ranges)   # of quantize_graph(graph, recipe)
+    grids = Grids(graph, quantized, recipe)          # of quantize_graph(graph, recipe)
     logits = Program(quantized)(frames, grids())     # gradients reach each part's `delta`
     graph, ranges = grids.learnt(graph)
 
@@ -21,8 +21,10 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from edge_seg.quantize.float_graph import NORMALISE
 from edge_seg.quantize.graph import constant, consumers, set_constant
 from edge_seg.quantize.learn.program import round_through
+from edge_seg.quantize.recipe import Recipe, Weights
 
 STEPS = 255
 """Of an activation's grid, whichever sign it has."""
@@ -41,15 +43,14 @@ class Part(Protocol):
 class Weight:
     """A layer's weights: rounded with a straight-through gradient, the scale from their largest.
 
-    As the quantizer has it: symmetric, so that the largest magnitude of a channel is its last step.
+    As the quantizer has it: symmetric, so that the largest magnitude of a channel (along ``axis``,
+    None: of all) is its last step. A channel of zeros stays that.
     """
 
-    def __init__(self, name: str, start: Tensor, scale: Tensor, axis: int) -> None:
-        self.name, self.start = name, start
-        self._others = [d for d in range(start.dim()) if len(scale) == 1 or d != axis]
-        largest = start.abs().amax(self._others, keepdim=True)
-        self._step = torch.where(largest > 0, scale.reshape(largest.shape), 0.0)
-        self._last = float((largest / self._step.clamp(min=1e-30)).max().round())
+    def __init__(self, name: str, start: Tensor, axis: int | None, last_step: int = 63) -> None:
+        self.name, self.start, self._last = name, start, last_step
+        self._others = [d for d in range(start.dim()) if d != axis]
+        self._step = self._step_of(start)
         self.delta = nn.Parameter(torch.zeros_like(start))
 
     def value(self) -> Tensor:
@@ -59,10 +60,27 @@ class Weight:
     def constants(self) -> dict[str, Tensor]:
         """Return whole numbers and scale."""
         value = self.value()
-        largest = value.detach().abs().amax(self._others, keepdim=True)
-        scale = torch.where(largest > 0, largest / self._last, 1.0)
-        whole = round_through(value / scale)
+        step = self._step_of(value.detach())
+        scale = torch.where(step > 0, step, 1.0)
+        whole = self._whole(value / scale)
         return {f"{self.name}_quantized": whole, f"{self.name}_scale": scale.flatten()}
+
+    def _step_of(self, value: Tensor) -> Tensor:
+        return value.abs().amax(self._others, keepdim=True) / self._last
+
+    def _whole(self, steps: Tensor) -> Tensor:
+        return round_through(steps)
+
+
+class SignWeight(Weight):
+    """The same in one bit: a sign, times the mean magnitude (`quantize.coarse` has the source)."""
+
+    def _step_of(self, value: Tensor) -> Tensor:
+        return value.abs().mean(self._others, keepdim=True)
+
+    def _whole(self, steps: Tensor) -> Tensor:
+        sign = torch.where(steps < 0, -1.0, 1.0)
+        return steps + (sign - steps).detach()
 
 
 class Bias:
@@ -112,8 +130,9 @@ class Grids:
         self,
         graph: onnx.ModelProto,
         quantized: onnx.ModelProto,
-        ranges: Mapping[str, tuple[float, float]],
+        recipe: Recipe,
     ) -> None:
+        ranges = recipe.ranges
         self.weights: list[Weight] = []
         self.biases: list[Bias] = []
         self.ranges: list[Range] = []
@@ -127,7 +146,7 @@ class Grids:
                 if name in ranges:
                     self.ranges.append(_range(quantized, node, name))
             elif constant(graph, name.removesuffix("_quantized")) is not None:
-                self._add(graph, quantized, node, name.removesuffix("_quantized"), ranges)
+                self._add(graph, quantized, node, name.removesuffix("_quantized"), recipe)
 
     def _add(
         self,
@@ -135,17 +154,20 @@ class Grids:
         quantized: onnx.ModelProto,
         node: onnx.NodeProto,
         name: str,
-        ranges: Mapping[str, tuple[float, float]],
+        recipe: Recipe,
     ) -> None:
         start = _tensor(graph, name)
         if node.input[0] == node.input[1].removesuffix("_scale"):  # a bias: NAME_quantized_scale
             layer = consumers(quantized, node.output[0])[0].output[0]
-            low, high = ranges.get(layer, (0.0, 0.0))
+            low, high = recipe.ranges.get(layer, (0.0, 0.0))
             self.biases.append(Bias(name, start, (high - low) / STEPS))
         else:
             axis = next((a.i for a in node.attribute if a.name == "axis"), 0)
-            scale = _tensor(quantized, node.input[1]).reshape(-1)
-            self.weights.append(Weight(name, start, scale, axis))
+            own = axis if recipe.weights.per_channel else None
+            reader = consumers(quantized, node.output[0])[0]
+            grid = Weights() if reader.name == NORMALISE else recipe.weights
+            kind = SignWeight if grid.bits == 1 else Weight
+            self.weights.append(kind(name, start, own, grid.last_step))
 
     def __call__(self) -> dict[str, Tensor]:
         """Return the constants of the Q/DQ graph that follow from what is learnt so far."""

@@ -37,6 +37,11 @@ RANGE_RATE = 0.1
 """Of the rate: a range moves in parts of itself, a hundredth is two of its steps."""
 
 
+def held_out(count: int) -> list[int]:
+    """Return the indices of the frames, of so many, that judge and do not teach."""
+    return spread(list(range(count)), min(MOST_HELD_OUT, max(1, count // HELD_OUT)))
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How to fine-tune.
 
@@ -79,10 +84,10 @@ class Lesson:
             asked += given.SerializeToString(deterministic=True)
         self.of = sha256(asked + b"".join(frame.tobytes() for frame in frames))
         self._teacher, self._float, self._student = map(Program, (teacher, graph, quantized))
-        self.grids = Grids(graph, quantized, recipe.ranges)
+        self.grids = Grids(graph, quantized, recipe)
         self._settings = settings
         everything = list(range(len(frames)))
-        held = spread(everything, min(MOST_HELD_OUT, max(1, len(frames) // HELD_OUT)))
+        held = held_out(len(frames))
         self._held = batch([frames[index] for index in held])
         self._taught = [index for index in everything if index not in held] or everything
         self._frames, self._labels = frames, labels
