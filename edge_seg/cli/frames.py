@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -46,6 +47,16 @@ def import_(
     ],
     out: OutArgument,
     name: NameOption = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="What published data set FOLDER is: cityscapes, voc."),
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="The data set's list: val, train, test, ...")
+    ] = None,
+    map_to: Annotated[
+        str | None, typer.Option(metavar="lane", help="Give a data set's masks our own classes.")
+    ] = None,
     kind: Annotated[
         str | None, typer.Option(help="road+lane, road_only or lane_only: what masks can judge.")
     ] = None,
@@ -62,24 +73,42 @@ def import_(
     limit: Annotated[int | None, typer.Option(min=1, help="Take the first N frames.")] = None,
     json: JsonOption = False,
 ) -> None:
-    """Make a frame set from a folder of images, with masks where there are."""
+    """Make a frame set from a folder of images with masks where there are, or a data set's."""
     from edge_seg.cli.options import parse_classes
+    from edge_seg.frames.datasets import import_dataset
     from edge_seg.frames.importers import import_folder, parse_mask_map
 
+    of_folders = {"--kind": kind, "--source": source, "--classes": classes, "--map": map}
+    of_datasets = {"--split": split, "--map-to": map_to}
+    _refuse_mixed(dataset, of_folders if dataset else of_datasets)
     with console.counted("importing") as step:
-        made = import_folder(
-            folder,
-            out,
-            name=name,
-            kind=kind,
-            source=source,
-            licence=licence,
-            classes=parse_classes(classes),
-            mask_map=parse_mask_map(map or []),
-            images_only=images_only,
-            limit=limit,
-            progress=step,
-        )
+        if dataset is not None:
+            made = import_dataset(
+                folder,
+                out,
+                dataset,
+                split=split,
+                map_to=map_to,
+                name=name,
+                licence=licence,
+                images_only=images_only,
+                limit=limit,
+                progress=step,
+            )
+        else:
+            made = import_folder(
+                folder,
+                out,
+                name=name,
+                kind=kind,
+                source=source,
+                licence=licence,
+                classes=parse_classes(classes),
+                mask_map=parse_mask_map(map or []),
+                images_only=images_only,
+                limit=limit,
+                progress=step,
+            )
     # A folder's masks can be of any kind: say at once where they do not fit our classes.
     _print_findings(_findings(made), console.errors)
     _show(made, json)
@@ -173,6 +202,18 @@ def info(frames: SetArgument, json: JsonOption = False) -> None:
     from edge_seg.frames import FrameSet
 
     _show(FrameSet.open(frames), json)
+
+
+def _refuse_mixed(dataset: str | None, options: Mapping[str, object]) -> None:
+    """Refuse options that say nothing about what is imported."""
+    from edge_seg.errors import EdgeSegError
+
+    given = [option for option, value in options.items() if value]
+    if given:
+        knows = "a published data set has its own" if dataset else "name one with --dataset"
+        raise EdgeSegError(
+            f"{' and '.join(given)} {'does not go' if dataset else 'goes'} with --dataset: {knows}"
+        )
 
 
 def _findings(frames: FrameSet) -> list[Finding]:

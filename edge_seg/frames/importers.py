@@ -12,58 +12,32 @@
 - ``images/`` and ``masks/``, paired by file name without the ending;
 - images, without masks.
 
-``kind`` says what the masks can judge (`KINDS`), and becomes the set's ``scored``. Its words
-are about the project's own classes; masks of other classes are labelled fully, or not at all.
+``kind`` says what the masks can judge (`edge_seg.frames.kinds`), and becomes the set's
+``scored``. Published data sets in their own layouts: `edge_seg.frames.datasets`.
 """
 
 from __future__ import annotations
 
-import csv
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 
 from edge_seg.classes import IGNORE, LANE, ClassMap
-from edge_seg.errors import EdgeSegError, closest
+from edge_seg.errors import EdgeSegError
+from edge_seg.frames.folders import Row, find_rows
 from edge_seg.frames.frameset import FrameSet
-from edge_seg.frames.headers import read_header
-from edge_seg.frames.images import decode_image, encode_image, read_bytes, read_mask
-from edge_seg.frames.sources import VideoSource, list_images, open_source
+from edge_seg.frames.images import read_mask
+from edge_seg.frames.items import Item, Progress, Size, clean, write_items
+from edge_seg.frames.kinds import labels_of
+from edge_seg.frames.sources import VideoSource, open_source
 from edge_seg.frames.statistics import NEAR_DUPLICATE_BITS, difference_hash, hamming
 from edge_seg.frames.writer import FrameSetWriter
-from edge_seg.preprocess import Frame, Mask
+from edge_seg.preprocess import Mask
 
-Progress = Callable[[int, int | None], None]
-"""Called with (frames done, frames in all, or None where nobody knows)."""
-
-
-class Labels(NamedTuple):
-    """Which classes a kind of mask can judge, and which prediction counts as which class."""
-
-    scored: tuple[str, ...] | None
-    merge: dict[str, str]
-
-
-KINDS = {
-    "road+lane": Labels(None, {}),
-    # Paint lies on the road and is labelled as road: predicting it is no mistake.
-    "road_only": Labels(("road",), {"lane_marking": "road"}),
-    "lane_only": Labels(("lane_marking",), {}),
-    "unlabelled": Labels(None, {}),
-}
-"""What the words in the ``kind`` column mean; no word means fully labelled."""
-
-
-class _Item(NamedTuple):
-    image: Path
-    mask: Path | None
-    kind: str
-    source: str
-    licence: str
+__all__ = ["Progress", "import_folder", "import_video", "parse_mask_map"]
 
 
 def import_folder(
@@ -92,30 +66,22 @@ def import_folder(
     left of ``out`` then.
     """
     folder, out, classes = Path(folder), Path(out), classes or LANE
-    items = _find(folder, kind, source)[:limit]
+    rows = find_rows(folder, kind, source)[:limit]
     if images_only:
-        items = [item._replace(mask=None, kind="unlabelled") for item in items]
-    labels = _labels(items, classes)
+        rows = [row._replace(mask=None, kind="unlabelled") for row in rows]
+    labels = labels_of((row.kind for row in rows if row.mask is not None), classes)
     writer = FrameSetWriter(
         out,
         name=name or out.name,
         classes=classes,
-        licence=licence or _join(item.licence for item in items),
-        source=_join(item.source for item in items),
+        licence=licence or _join(row.licence for row in rows),
+        source=_join(row.source for row in rows),
         scored=labels.scored,
         merge=labels.merge,
     )
-    table = _mask_table(mask_map or {}, classes)
+    items = list(_items(rows, _mask_table(mask_map or {}, classes)))
     with writer:
-        for index, (item, id) in enumerate(zip(items, _identifiers(items), strict=True)):
-            payload, suffix, image = _image_file(item.image)
-            mask = None if item.mask is None else _mask_of(item, image, table)
-            try:
-                writer.add_encoded(payload, suffix, image, mask, id)
-            except EdgeSegError as error:
-                raise EdgeSegError(f"{item.mask or item.image}: {error}") from None
-            if progress is not None:
-                progress(index + 1, len(items))
+        write_items(writer, items, progress)
     return FrameSet.open(out)
 
 
@@ -152,7 +118,7 @@ def import_video(
                 if last is None or hamming(fingerprint, last) > NEAR_DUPLICATE_BITS:
                     # The stem alone: a long name must not lose the number that tells frames apart.
                     stem, _, number = id.rpartition("-")
-                    writer.add(frame, id=f"{_clean(stem)}-{number}")
+                    writer.add(frame, id=f"{clean(stem)}-{number}")
                     last = fingerprint
             if progress is not None:
                 progress(index + 1, source.count)
@@ -176,142 +142,21 @@ def parse_mask_map(options: Iterable[str]) -> dict[int, int]:
     return pairs
 
 
-def _find(folder: Path, kind: str | None, source: str | None) -> list[_Item]:
-    if not folder.is_dir():
-        raise EdgeSegError(
-            f"{folder} is a file: name the folder that it is in"
-            if folder.exists()
-            else f"no such folder: {folder}"
-        )
-    index = folder / "index.csv"
-    if index.exists():
-        return _select(_read_index(index), index, kind, source)
-    if kind is not None and kind not in KINDS:
-        raise EdgeSegError(f"unknown kind {kind!r}: {closest(kind, KINDS)}")
-    paired = (folder / "images").is_dir()
-    images, _ = list_images(folder / "images" if paired else folder)
-    if not images:
-        raise EdgeSegError(f"{folder} has neither index.csv, nor images/, nor images in it")
-    masks: dict[str, Path] = {}
-    if (folder / "masks").is_dir():
-        masks = {path.stem: path for path in list_images(folder / "masks")[0]}
-        if not masks.keys() & {path.stem for path in images}:
-            raise EdgeSegError(
-                f"no file in {folder / 'masks'} is named like an image: name masks as their images"
-            )
-    return [
-        _Item(path, masks.get(path.stem), kind or "", source or folder.resolve().name, "unknown")
-        for path in images
-    ]
-
-
-def _read_index(index: Path) -> list[_Item]:
-    try:
-        with index.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns = reader.fieldnames or []
-            if "file" not in columns:
-                hint = closest("file", columns)
-                raise EdgeSegError(f"{index} has no column 'file': {hint}")
-            return [_item(row, index) for row in reader if row["file"]]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise EdgeSegError(f"cannot read {index}: {error}") from error
-
-
-def _item(row: Mapping[str, str | None], index: Path) -> _Item:
-    def inside(name: str) -> Path:
-        pure = PurePosixPath(name)
-        if pure.is_absolute() or ".." in pure.parts:
-            raise EdgeSegError(f"{index}: {name!r} leads out of the folder: refused")
-        return index.parent / pure
-
-    mask = row.get("mask")
-    return _Item(
-        inside(row["file"] or ""),
-        inside(mask) if mask else None,
-        row.get("kind") or "",
-        row.get("source") or index.parent.resolve().name,
-        row.get("licence") or "unknown",
-    )
-
-
-def _select(items: list[_Item], index: Path, kind: str | None, source: str | None) -> list[_Item]:
-    for option, wanted, known in (
-        ("kind", kind, {item.kind for item in items}),
-        ("source", source, {item.source for item in items}),
-    ):
-        if wanted is not None and wanted not in known:
-            raise EdgeSegError(f"{index} has no {option} {wanted!r}: {closest(wanted, known)}")
-    chosen = [item for item in items if kind in (None, item.kind) and source in (None, item.source)]
-    if not chosen:
-        raise EdgeSegError(f"{index} has no row of kind {kind!r} and source {source!r}")
-    return chosen
-
-
-def _labels(items: list[_Item], classes: ClassMap) -> Labels:
-    """Return what the masks of all items can judge; refuse kinds that judge differently."""
-    kinds = Counter(item.kind for item in items if item.mask is not None)
-    unknown = [kind for kind in kinds if kind and kind not in KINDS]
-    if unknown:
-        raise EdgeSegError(f"unknown kind {unknown[0]!r}: {closest(unknown[0], KINDS)}")
-    found = [KINDS.get(kind, KINDS["road+lane"]) for kind in kinds]
-    if any(labels != found[0] for labels in found):
-        counts = ", ".join(f"{kind} ({count})" for kind, count in sorted(kinds.items()))
-        raise EdgeSegError(
-            f"masks of different kinds cannot be scored together: {counts}; "
-            "choose with --kind or --source, or leave masks out with --images-only"
-        )
-    for kind, labels in zip(kinds, found, strict=True):
-        _check_kind(kind, labels, classes)
-    return found[0] if found else KINDS["unlabelled"]
-
-
-def _check_kind(kind: str, labels: Labels, classes: ClassMap) -> None:
-    """Refuse a kind that speaks of classes which the map does not have."""
-    meant = dict.fromkeys((*(labels.scored or ()), *labels.merge, *labels.merge.values()))
-    lacking = [name for name in meant if name not in classes.names]
-    if lacking:
-        raise EdgeSegError(
-            f"masks of kind {kind!r} judge {' and '.join(meant)}, and {', '.join(classes.names)} "
-            f"has no {' and no '.join(lacking)}: name them in --classes, or leave the kind out "
-            "(--kind, or the column in index.csv), which scores every class"
-        )
-
-
-def _identifiers(items: list[_Item]) -> Iterator[str]:
-    """Yield a different id for every item: its file's name, with a number where that repeats."""
+def _items(rows: Iterable[Row], table: Mask) -> Iterator[Item]:
+    """Yield the items with different ids: a file's name, with a number where that repeats."""
     used: set[str] = set()
-    for item in items:
-        id = stem = _clean(item.image.stem)
+    for row in rows:
+        id = stem = clean(row.image.stem)
         number = 2
         while id in used:
             id = f"{stem}-{number}"
             number += 1
         used.add(id)
-        yield id
+        yield Item(id, row.image, row.mask, read_mask=partial(_mapped, table))
 
 
-def _clean(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_]", "_", text[:1]) + re.sub(r"[^A-Za-z0-9_.+-]", "_", text[1:120])
-
-
-def _image_file(path: Path) -> tuple[bytes, str, Frame]:
-    """Return a file's bytes to store, their ending, and the frame in them."""
-    payload = read_bytes(path)
-    image = decode_image(payload, path)
-    header = read_header(payload)
-    suffix = {"jpeg": "jpg", "png": "png"}.get(header.format if header else "")
-    return (payload, suffix, image) if suffix else (encode_image(image, "png"), "png", image)
-
-
-def _mask_of(item: _Item, image: Frame, table: Mask) -> Mask:
-    mask = read_mask(str(item.mask))
-    if mask.shape != image.shape[:2]:
-        raise EdgeSegError(
-            f"{item.mask} is {mask.shape[1]}x{mask.shape[0]}, but its image {item.image.name} is "
-            f"{image.shape[1]}x{image.shape[0]}: masks must have the image's size"
-        )
-    return table[mask]
+def _mapped(table: Mask, path: Path, size: Size) -> Mask:
+    return table[read_mask(path)]
 
 
 def _mask_table(mask_map: Mapping[int, int], classes: ClassMap) -> Mask:

@@ -111,7 +111,8 @@ def device_modules() -> list[str]:
     names = [f"edge_seg.engines.{path.parent.name}.session" for path in sessions]
     light = [name for name in names if not name.startswith(NEEDS_TORCH)]
     packages = ("bundle", "frames", "cli")
-    parts = [f"edge_seg.{p}.{path.stem}" for p in packages for path in files(f"edge_seg/{p}")]
+    paths = [path for p in packages for path in files(f"edge_seg/{p}")]
+    parts = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths]
     return [*ON_A_DEVICE, *light, *(p for p in parts if not p.endswith("__"))]
 
 
