@@ -34,6 +34,7 @@ from edge_seg.quantize.graph import (
     opset,
     set_constant,
 )
+from edge_seg.quantize.one_way import require_one_way
 from edge_seg.quantize.tidy import tidy
 
 if TYPE_CHECKING:
@@ -86,8 +87,9 @@ def _export(model: Model) -> bytes:
     example = torch.zeros(1, 3, model.input.height, model.input.width)
     buffer = io.BytesIO()
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("ignore")
+            warnings.simplefilter("always", torch.jit.TracerWarning)
             torch.onnx.export(
                 model.module,
                 (example,),
@@ -102,6 +104,7 @@ def _export(model: Model) -> bytes:
             f"model '{model.name}' cannot be exported to ONNX: {in_one_line(error)}; "
             "replace that operator, or bring the model as an .onnx file"
         ) from error
+    require_one_way(model, example, warned)
     return buffer.getvalue()
 
 

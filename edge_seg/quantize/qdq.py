@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import onnx
 
+from edge_seg.errors import EdgeSegError
 from edge_seg.files import libraries_in_scratch
 from edge_seg.quantize.coarse import Limits, limits, with_coarse_weights
 from edge_seg.quantize.float_graph import FRAME, LOGITS
@@ -42,7 +43,11 @@ QUANTIZED_OPERATORS = [
 
 
 def quantize_graph(graph: onnx.ModelProto, recipe: Recipe) -> onnx.ModelProto:
-    """Return the Q/DQ graph of ``graph`` under ``recipe``; neither is changed."""
+    """Return the Q/DQ graph of ``graph`` under ``recipe``; neither is changed.
+
+    Raises `EdgeSegError` where the recipe was made for another model.
+    """
+    _require_its_recipe(graph, recipe)
     coarse = with_coarse_weights(graph, recipe)
     excluded = float_nodes(graph, recipe)
     return _quantize(coarse, recipe, nodes=[], excluded=excluded, limits=limits(coarse, recipe))
@@ -58,6 +63,15 @@ def quantize_one_layer(graph: onnx.ModelProto, recipe: Recipe, layer: str) -> on
     coarse = with_coarse_weights(graph, recipe, (layer,))
     excluded, near = _beyond_the_quantizer(graph), limits(coarse, recipe, (layer,))
     return _quantize(coarse, recipe, nodes=nodes, excluded=excluded, limits=near)
+
+
+def _require_its_recipe(graph: onnx.ModelProto, recipe: Recipe) -> None:
+    foreign = sorted(set(layers(graph)) ^ set(recipe.layers))
+    if foreign:
+        raise EdgeSegError(
+            f"the recipe is of another model: {len(foreign)} layers are in one of the two alone, "
+            f"such as '{foreign[0]}'; pack the model again"
+        )
 
 
 def _quantize(

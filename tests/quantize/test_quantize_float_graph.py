@@ -29,6 +29,7 @@ from edge_seg.quantize import float_graph
 from edge_seg.quantize.class_ids import with_class_ids
 from edge_seg.quantize.float_graph import FRAME, LOGITS, OPSET
 from edge_seg.quantize.graph import layer_name, layers, opset
+from edge_seg.quantize.sensitivity import simulate
 
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 """Per channel, so that a wrong channel order can not go unseen."""
@@ -211,3 +212,44 @@ def test_a_failure_without_a_message_is_called_by_its_kind(monkeypatch: pytest.M
     monkeypatch.setattr(onnxruntime, "InferenceSession", fail)
     with pytest.raises(EdgeSegError, match=r"not a graph that runs: MemoryError$"):
         float_graph(model_of(conv_net(1), InputSpec(4, 4)))
+
+
+SPEC = InputSpec(16, 16)
+
+
+class Branch(nn.Module):
+    """Takes another layer where the frame is bright."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dark, self.bright = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.mean() > 0.5:
+            return self.bright(x)
+        return self.dark(x)
+
+
+class ShapeBranch(nn.Module):
+    """Asks for a size that never changes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Conv2d(3, 3, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(x * 2 if int(torch.tensor(x.shape[3])) > 4 else x)
+
+
+def test_a_way_that_depends_on_the_frame_is_refused_with_its_line() -> None:
+    words = r"goes another way for another frame.*test_quantize_float_graph.py line \d+: if x.mean"
+    with pytest.raises(EdgeSegError, match=words):
+        float_graph(model_of(Branch().eval(), SPEC))
+
+
+def test_a_way_that_depends_on_the_size_is_taken() -> None:
+    model = model_of(ShapeBranch().eval(), SPEC)
+    frame = noise_frame(SPEC.height, SPEC.width)
+    np.testing.assert_allclose(
+        simulate(float_graph(model), [frame])[0], module_logits(model, frame), atol=1e-4
+    )

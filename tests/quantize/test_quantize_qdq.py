@@ -9,6 +9,7 @@ import torch
 from small_graphs import HEADS_OF_TWO, conv_net, model_of, noise_frame, operators, recipe_for
 from torch import nn
 
+from edge_seg.errors import EdgeSegError
 from edge_seg.models.model import Model
 from edge_seg.preprocess import Frame, InputSpec
 from edge_seg.quantize import Recipe, float_graph, quantize_graph
@@ -205,3 +206,11 @@ def test_a_transposed_convolution_is_quantized(frames: list[Frame]) -> None:
     quantized = quantize_graph(graph, recipe_for(graph, frames))
     assert quantized_inputs(quantized, "2") == [True, True]
     assert sqnr_db(simulate(graph, frames), simulate(quantized, frames)) > 20
+
+
+def test_a_recipe_of_another_model_is_refused() -> None:
+    frames = [noise_frame(16, 16)]
+    graph = float_graph(model_of(conv_net(padding=1), InputSpec(16, 16)))
+    other = recipe_for(graph, frames, layers=("stem", "head"))
+    with pytest.raises(EdgeSegError, match=r"the recipe is of another model: 4 layers .* '0'"):
+        quantize_graph(graph, other)
