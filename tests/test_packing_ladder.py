@@ -49,7 +49,7 @@ def source_of(request: Request, model: Model, cache: Cache) -> Source:
         ("equalized", ("equalize", "correct")),
         ("ptq+qat", ("correct", "tune")),
         ("qat+equalized", ("equalize", "correct", "tune")),
-        ("rounding+observers", ("observe", "round", "correct")),
+        ("rounding+observers", ("observe", "round")),
     ],
 )
 def test_a_chain_is_its_methods_steps_in_one_order(text: str, steps: tuple[str, ...]) -> None:

@@ -1,63 +1,76 @@
-"""Activation ranges: the lowest and highest value of every tensor over the calibration set.
+"""Activation ranges: the lowest and highest value of every tensor's grid, from calibration frames.
 
-Min-max, as the recipe's ``range_rule`` says: no outlier is cut, so that the ranges do not
-depend on the order of the frames. ONNX Runtime's calibrator does the running.
+    ranges = collect_ranges(graph, frames)                  # min-max
+    ranges = collect_ranges(graph, frames, rule="mse")      # or another of `observers.RULES`
+
+Min-max is the default: no outlier is cut, and the order of the frames does not matter. ONNX Runtime
+does the running. `observer_search.search_ranges` finds the rule that suits a model best.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
-import numpy as np
 import onnx
 
-from edge_seg.files import scratch_folder
+from edge_seg.errors import EdgeSegError, closest
 from edge_seg.preprocess import Frame
 from edge_seg.progress import Track, silent
-from edge_seg.quantize.float_graph import FRAME
+from edge_seg.quantize.float_graph import LOGITS
+from edge_seg.quantize.graph import producer
+from edge_seg.quantize.histograms import count_values, extremes, spans
+from edge_seg.quantize.observers import FROM_HISTOGRAMS, RULES, Range, Seen, minmax, range_of
+from edge_seg.quantize.qdq import producer_of_cast
 
-Ranges = dict[str, tuple[float, float]]
+Ranges = dict[str, Range]
 
 
 def collect_ranges(
-    graph: onnx.ModelProto, frames: Sequence[Frame], track: Track = silent
+    graph: onnx.ModelProto,
+    frames: Sequence[Frame],
+    track: Track = silent,
+    rule: str = "minmax",
 ) -> Ranges:
     """Run the float graph over frames at the network's size; return each tensor's range.
 
-    ``frames`` are uint8 BGR (h, w, 3). Ranges are in the units of the tensors.
+    ``frames`` are uint8 BGR (h, w, 3). Ranges are in the units of the tensors. ``rule`` is one of
+    `observers.RULES`; three of them run the graph over the frames twice. Raises `EdgeSegError` for
+    an unknown rule, and for a tensor that is not finite.
     """
-    from onnxruntime.quantization.calibrate import CalibrationMethod, create_calibrator
-
+    if rule not in RULES:
+        raise EdgeSegError(f"no range rule '{rule}': {closest(rule, RULES)}")
     if not frames:
         raise ValueError("ranges need at least one frame")
-    with scratch_folder() as folder:
-        source = folder / "float.onnx"
-        onnx.save(graph, str(source))
-        calibrator = create_calibrator(
-            source,
-            augmented_model_path=str(folder / "augmented.onnx"),
-            calibrate_method=CalibrationMethod.MinMax,
-        )
-        calibrator.collect_data(_reader(iter(track(frames, "collecting ranges", len(frames)))))
-        data = calibrator.compute_data().data
-    ranges = {name: _low_high(value.range_value) for name, value in data.items()}
-    return dict(sorted(ranges.items()))
+    seen = extremes(graph, frames, track)
+    kept = kept_tensors(graph)
+    if rule in FROM_HISTOGRAMS:
+        where = {name: span for name, span in spans(seen).items() if name not in kept}
+        counted = count_values(graph, frames, where, track)
+        seen = {name: replace(seen[name], histogram=counted.get(name)) for name in seen}
+    return ranges_by(rule, seen, kept)
 
 
-def _low_high(values: tuple[np.ndarray, np.ndarray]) -> tuple[float, float]:
-    low, high = values
-    return float(np.min(low)), float(np.max(high))
+def ranges_by(rule: str, seen: Mapping[str, Seen], kept: frozenset[str]) -> Ranges:
+    """Return every tensor's range by a rule, and that of the ``kept`` ones by min-max."""
+    return {
+        name: minmax(tensor) if name in kept else range_of(rule, tensor)
+        for name, tensor in seen.items()
+    }
 
 
-def _reader(frames: Iterator[Frame]) -> object:
-    """Hand the frames to ONNX Runtime's calibrator in the form it wants."""
-    from onnxruntime.quantization.calibrate import CalibrationDataReader
+def kept_tensors(graph: onnx.ModelProto) -> frozenset[str]:
+    """Name the tensors whose range is min-max whatever the rule: pixels and logits.
 
-    class Reader(CalibrationDataReader):
-        """One graph input a call, None at the end."""
-
-        def get_next(self) -> dict[str, np.ndarray] | None:
-            frame = next(frames, None)
-            return None if frame is None else {FRAME: frame[None]}
-
-    return Reader()
+    Pixels have a grid of their own, which no rule may cut. Logits are float but in LiteRT, which
+    decides on the class there: where two clipped ones are equal, nothing is left to decide on.
+    """
+    kept = {LOGITS}
+    cast = producer_of_cast(graph)
+    if cast is not None:
+        kept.add(cast.output[0])
+    last = producer(graph, LOGITS)
+    while last is not None and last.op_type == "Resize":
+        kept.add(last.input[0])
+        last = producer(graph, last.input[0])
+    return frozenset(kept)

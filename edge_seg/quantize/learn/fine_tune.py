@@ -83,6 +83,6 @@ def fine_tune(
     lesson.grids.restore(lesson.best)
     tuned, learnt = lesson.grids.learnt(graph)
     # What lies inside a fusion has no grid in this graph, and may have one in another engine's.
-    ranges = collect_ranges(tuned, frames) | learnt
+    ranges = collect_ranges(tuned, frames, rule=recipe.range_rule) | learnt
     decided = msgspec.structs.replace(recipe, ranges=dict(sorted(ranges.items())))
     return Learnt(tuned, decided, lesson.curve, stopped)
