@@ -25,7 +25,7 @@ from edge_seg.figures import figure
 from edge_seg.files import write_bytes
 from edge_seg.frames import FrameSet
 from edge_seg.machine import this_machine
-from edge_seg.models.architectures import names
+from edge_seg.models.registry import shipped
 from edge_seg.packing.contents import tool_versions
 
 RESULTS = Path(__file__).parent / "results"
@@ -43,7 +43,7 @@ def pipelines(
     out: Annotated[Path, typer.Option("-o", "--output")] = RESULTS / "x86-pipelines.json",
 ) -> None:
     """Time each model's packed bundle against each engine's usual pipeline, interleaved."""
-    results = {name: _compare(name, frames) for name in names()}
+    results = {name: _compare(name, frames) for name in shipped()}
     _keep(out, {"frame": "480x640 uint8 BGR", "models": results})
 
 
@@ -60,7 +60,7 @@ def photographs(
 
     others = [FrameSet.open(name) for name in sets or []]
     with tempfile.TemporaryDirectory() as place:
-        bundles = {name: _pack(name, Path(place)) for name in names()}
+        bundles = {name: _pack(name, Path(place)) for name in shipped()}
         results = {name: score(name, bundle, folder, others) for name, bundle in bundles.items()}
     for name, rows in results.items():
         table = Table(title=name)
@@ -89,7 +89,7 @@ def footprint(
     bare = [_seconds([sys.executable, "-c", "pass"]) for _ in range(9)]
     result: dict = {"import_edge_seg_s": float(np.median(imports) - np.median(bare))}
     with tempfile.TemporaryDirectory() as place:
-        for name in names():
+        for name in shipped():
             bundle = Path(place) / f"{name}.edgeseg"
             command = _pack_command(name, bundle)
             environment = {"XDG_CACHE_HOME": str(Path(place) / name)}
@@ -112,7 +112,7 @@ def raspberry_pi(
 
     result = {}
     with tempfile.TemporaryDirectory() as place:
-        for name in names():
+        for name in shipped():
             bundle, seconds = _pack_cold(name, "raspberry-pi", Path(place))
             result[name] = {"pack_cold_s": seconds, **against_bare(bundle), **prove(bundle)}
     console.print_json(data=result)
@@ -128,7 +128,7 @@ def jetson(
 
     result = {}
     with tempfile.TemporaryDirectory() as place:
-        for name in names():
+        for name in shipped():
             bundle, seconds = _pack_cold(name, "jetson", Path(place))
             x86 = {}
             for engine in ("onnxruntime", "openvino"):
@@ -154,7 +154,7 @@ def ros(
     from benchmarks.ros_tables import load_table, stages_table
 
     with tempfile.TemporaryDirectory() as place:
-        models = {name: measure(_pack(name, Path(place)), seconds) for name in names()}
+        models = {name: measure(_pack(name, Path(place)), seconds) for name in shipped()}
     print(stages_table(models), load_table(models), sep="\n\n")
     _keep(out, {"models": models})
 
@@ -235,7 +235,7 @@ def calibration(
     from benchmarks.calibration_table import plot
 
     runs = []
-    for name in names():
+    for name in shipped():
         for row in study(name, folder, Cache()):
             console.print(f"{name} {row['kind']} {row['frames']} {row['draw']} {row['engine']}")
             runs.append(row)
@@ -251,11 +251,12 @@ def methods(
     from benchmarks.methods import compare
 
     runs = []
-    for name in names():
+    for name in shipped():
         for row in compare(name, Cache()):
             console.print(
-                f"{name} {row['method']} per channel {row['per_channel']} {row['engine']}: "
-                f"drop {row['drop']:.2f}, agrees {row['agreement']:.2f} %, {row['seconds']:.0f} s"
+                f"{name}, {row['grid']}, {row['method']}, {row['engine']}: "
+                f"{row['sqnr_db']:.1f} dB, drop {row['drop']:.2f}, agrees "
+                f"{row['agreement']:.2f} %, {row['seconds']:.0f} s"
             )
             runs.append(row)
     _keep(out, {"runs": runs})

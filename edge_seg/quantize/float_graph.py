@@ -89,7 +89,7 @@ def _export(model: Model) -> bytes:
     try:
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("ignore")
-            warnings.simplefilter("always", torch.jit.TracerWarning)
+            warnings.simplefilter("always", torch.jit._trace.TracerWarning)
             torch.onnx.export(
                 model.module,
                 (example,),
