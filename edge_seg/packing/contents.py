@@ -284,7 +284,7 @@ def _notes(manifest: Manifest, agreement: dict[str, float]) -> list[str]:
 
 def _why_apart(label: str) -> str:
     if label.startswith(("fbgemm", "qnnpack")):
-        return "it calibrates itself, on its own grid, so it rounds differently"
+        return "it puts what meets in a concatenation on one grid, which is coarser for some"
     if label.startswith("litert"):
         return "its weights have 8 bits and not 7, and its logits leave it as 8 bits too"
     if label.startswith("tensorrt"):

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from edge_seg.engines.equal_tensors import Ranges
 from edge_seg.engines.litert.flatbuffer import rewrite
 from edge_seg.engines.litert.network import takes_pixels
-from edge_seg.engines.litert.tensors import File, Ranges, counterparts, observed_ranges
+from edge_seg.engines.litert.tensors import File, counterparts, observed_ranges
 from edge_seg.engines.lowering import CannotLowerError, Source
 from edge_seg.engines.session import Options
 from edge_seg.errors import in_one_line
@@ -182,6 +183,9 @@ def _ranges(file: File, source: Source) -> Ranges:
         if operator.kind == "PAD" and operator.inputs[0] in ranges:  # a step of its own only here
             low, high = ranges[operator.inputs[0]]
             ranges[operator.output] = (min(low, 0.0), max(high, 0.0))
+        if operator.kind == "PADV2" and operator.inputs[0] in ranges:
+            # A max-pooling's padding with -inf: the grid's lowest value is as good.
+            ranges[operator.output] = ranges[operator.inputs[0]]
     unknown = set(file.activations) - set(ranges)
     return {**ranges, **(observed_ranges(file, unknown, source.frames) if unknown else {})}
 

@@ -7,25 +7,15 @@ ranges and layers then carry over to the file, whatever its names are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 
+from edge_seg.engines.equal_tensors import PROBES, Ranges, Values, equal_tensors, graph_values
 from edge_seg.preprocess import Frame
-from edge_seg.quantize.float_graph import FRAME
 from edge_seg.quantize.recipe import Recipe
-from edge_seg.quantize.sensitivity import literal_session
-
-Values = dict[str, npt.NDArray[np.float32]]
-Ranges = dict[str, tuple[float, float]]
-
-PROBES = 2
-"""Frames compared. On one alone a clipped tensor may equal the one before it was clipped."""
-TOLERANCE = 1e-3
-"""Of a tensor's largest value: float32 kernels differ by a hundredth of that."""
 
 
 class Operator(NamedTuple):
@@ -82,18 +72,9 @@ def counterparts(
     Tensors without a counterpart are left out.
     """
     probes = frames[:PROBES]
-    ours = [_last_channels(values) for values in _graph_values(graph, recipe, probes)]
+    ours = [_last_channels(values) for values in graph_values(graph, recipe, probes)]
     theirs = [file.values(frame) for frame in probes]
-    pairs = {}
-    for name in file.activations:
-        equal = [
-            candidate
-            for candidate in ours[0]
-            if all(_equal(a[name], b[candidate]) for a, b in zip(theirs, ours, strict=True))
-        ]
-        if equal:
-            pairs[name] = min(equal, key=lambda candidate: _width(recipe.ranges[candidate]))
-    return pairs
+    return equal_tensors(theirs, ours, recipe.ranges)
 
 
 def observed_ranges(file: File, names: set[str], frames: Sequence[Frame]) -> Ranges:
@@ -108,38 +89,9 @@ def observed_ranges(file: File, names: set[str], frames: Sequence[Frame]) -> Ran
     return ranges
 
 
-def _graph_values(
-    graph: onnx.ModelProto, recipe: Recipe, frames: Sequence[Frame]
-) -> Iterator[Values]:
-    """Yield the values of the graph's tensors that the recipe has a range for."""
-    inferred = onnx.shape_inference.infer_shapes(graph)
-    made = {name for node in graph.graph.node for name in node.output}
-    names = [name for name in recipe.ranges if name in made]
-    model = onnx.ModelProto()
-    model.CopyFrom(inferred)
-    known = {value.name: value for value in (*inferred.graph.value_info, *inferred.graph.output)}
-    del model.graph.output[:]
-    model.graph.output.extend(known[name] for name in names if name in known)
-    session = literal_session(model)
-    outputs = [output.name for output in session.get_outputs()]
-    for frame in frames:
-        yield dict(zip(outputs, session.run(outputs, {FRAME: frame[None]}), strict=True))
-
-
 def _last_channels(values: Values) -> Values:
     return {
         name: value.transpose(0, 2, 3, 1) if value.ndim == 4 else value
         for name, value in values.items()
         if value.dtype == np.float32
     }
-
-
-def _equal(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> bool:
-    if one.shape != other.shape:
-        return False
-    scale = float(np.abs(other).max())
-    return bool(np.abs(one - other).max() <= TOLERANCE * scale)
-
-
-def _width(bounds: tuple[float, float]) -> float:
-    return bounds[1] - bounds[0]

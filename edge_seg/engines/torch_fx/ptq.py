@@ -1,35 +1,32 @@
 """Quantization after training in FX graph mode: what fbgemm and qnnpack share.
 
     with kernels("qnnpack"):
-        network = quantized(source, minmax_mapping("qnnpack", weight))
+        network = quantized(source, "qnnpack")
 
-FX calibrates itself: it sees the recipe's frames and follows the recipe's rule (min-max
-observers; FX's own default is histograms, which cut outliers), and the recipe's float layers
-stay in float.
+Weights and activations lie on the recipe's grid (`grid`), between the recipe's ends (`ranges`), and
+the recipe's float layers stay in float. A tensor that is FX's own gets the range that it has on the
+recipe's frames (min-max; FX's default is histograms, which cut outliers).
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from torch import fx, nn
+from torch import nn
 
 from edge_seg.engines.lowering import CannotLowerError, Source
-from edge_seg.engines.torch_fx.repairs import free_fixed_grids, with_float_prelu
+from edge_seg.engines.torch_fx.ceilings import prepare_with_ceilings
+from edge_seg.engines.torch_fx.grid import grid_mapping, round_biases
+from edge_seg.engines.torch_fx.logits import leave_logits_float
+from edge_seg.engines.torch_fx.ranges import known_ranges, observers, set_ranges
+from edge_seg.engines.torch_fx.repairs import free_fixed_grids, with_float_modules
 from edge_seg.errors import in_one_line
 from edge_seg.models.rewrite import with_pixel_shuffle
 from edge_seg.preprocess import Frame, InputSpec
-
-if TYPE_CHECKING:
-    from torch.ao.quantization import QConfigMapping
-
-Prepare = Callable[[nn.Module, Any, tuple[torch.Tensor, ...]], fx.GraphModule]
-"""FX's ``prepare_fx`` or what is used in its place: network, mapping and example in, observed
-network out."""
 
 
 def module_of(source: Source) -> nn.Module:
@@ -50,9 +47,12 @@ def kernels(name: str) -> Iterator[None]:
         torch.backends.quantized.engine = before
 
 
-def quantized(source: Source, mapping: QConfigMapping, prepare: Prepare | None = None) -> nn.Module:
-    """Prepare, show the calibration frames, convert; for the kernels that are set."""
-    from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
+def quantized(source: Source, name: str, float_kinds: Iterable[Any] = ()) -> nn.Module:
+    """Return the network for the kernels of that name, which are set; ``float_kinds`` stay float.
+
+    Raises `CannotLowerError` where FX cannot take the module.
+    """
+    from torch.ao.quantization.quantize_fx import convert_fx
 
     recipe, spec = source.recipe, source.model.input
     network = module_of(source)
@@ -60,12 +60,21 @@ def quantized(source: Source, mapping: QConfigMapping, prepare: Prepare | None =
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            rewritten = with_float_modules(with_pixel_shuffle(network)).eval()
+            shuffled = _shuffled(network, rewritten) - set(recipe.float_layers)
+            mapping = grid_mapping(name, recipe.weights, [f"{layer}.0" for layer in shuffled])
+            for kind in float_kinds:
+                mapping.set_object_type(kind, None)
             for layer in recipe.float_layers:
                 mapping.set_module_name(layer, None)
-            rewritten = with_float_prelu(with_pixel_shuffle(network)).eval()
-            prepared = (prepare or prepare_fx)(rewritten, mapping, example)
+            prepared = prepare_with_ceilings(rewritten, mapping, example)
             free_fixed_grids(prepared, mapping)
-            _show(prepared, spec, source.frames)
+            leave_logits_float(prepared)
+            known = known_ranges(prepared, source)
+            if len(known) < len(observers(prepared)):
+                _show(prepared, spec, source.frames)
+            set_ranges(prepared, known)
+            round_biases(prepared)
             converted = convert_fx(prepared)
     except Exception as error:  # FX raises what its tracer met in the user's code
         reason = in_one_line(error, 200)
@@ -78,35 +87,14 @@ def quantized(source: Source, mapping: QConfigMapping, prepare: Prepare | None =
     return converted
 
 
-def minmax_mapping(name: str, weight: Any = None, reduce_range: bool = False) -> QConfigMapping:
-    """Return the defaults for these kernels, min-max observers wherever they have histograms.
-
-    What needs no observing keeps its grid: a sigmoid's output is 0..1 whatever the frames are.
-    ``weight`` observes the weights of all that has no rule of its own. ``reduce_range`` keeps
-    activations to seven bits.
-    """
-    from torch.ao.quantization import (
-        HistogramObserver,
-        MinMaxObserver,
-        QConfig,
-        get_default_qconfig_mapping,
-    )
-
-    minmax = MinMaxObserver.with_args(reduce_range=reduce_range)
-
-    def observing(config: QConfig | None) -> QConfig | None:
-        if config is None or not isinstance(config.activation(), HistogramObserver):
-            return config
-        return QConfig(minmax, config.weight)
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # every observer says that its arguments are old
-        mapping = get_default_qconfig_mapping(name)
-        rule = QConfig(minmax, weight) if weight is not None else observing(mapping.global_qconfig)
-        mapping.set_global(rule)
-        for kind, config in list(mapping.object_type_qconfigs.items()):
-            mapping.set_object_type(kind, observing(config))
-    return mapping
+def _shuffled(network: nn.Module, rewritten: nn.Module) -> set[str]:
+    """Name the transposed convolutions in whose places `with_pixel_shuffle` put 1x1 ones."""
+    return {
+        name
+        for name, module in network.named_modules()
+        if isinstance(module, nn.ConvTranspose2d)
+        and isinstance(rewritten.get_submodule(name), nn.Sequential)
+    }
 
 
 def _is_quantized(network: nn.Module) -> bool:

@@ -2,6 +2,9 @@
 
 - A PReLU's quantized module gives wrong values (3 dB where its neighbours have 37): it stays in
   float.
+- The average of a whole image is left on its input's grid, which is too coarse for it (a tenth of
+  its range a step, in the shipped DeepLab), where the recipe has one of its own: it is computed in
+  float. A qconfig of None does not help, as FX's lowering does not ask for it.
 - The fixed grid of a sigmoid's output, 0..1, is also laid on its input where that comes from a
   layer in float: there the usual observer belongs.
 """
@@ -21,12 +24,23 @@ class FloatPReLU(nn.PReLU):
     """A PReLU that FX does not know, and so leaves in float."""
 
 
-def with_float_prelu(network: nn.Module) -> nn.Module:
-    """Return a copy in which every PReLU is a `FloatPReLU` with the same weights."""
+class FloatAverage(nn.AdaptiveAvgPool2d):
+    """An average that FX does not know; it must not look into it either (`UNTRACED`)."""
+
+
+FLOAT: dict[type[nn.Module], type[nn.Module]] = {
+    nn.PReLU: FloatPReLU,
+    nn.AdaptiveAvgPool2d: FloatAverage,
+}
+UNTRACED: list[type] = [FloatAverage]
+
+
+def with_float_modules(network: nn.Module) -> nn.Module:
+    """Return a copy in which every module of `FLOAT` is one that FX leaves in float."""
     rewritten = copy.deepcopy(network)
     for module in rewritten.modules():
-        if type(module) is nn.PReLU:
-            module.__class__ = FloatPReLU
+        if type(module) in FLOAT:
+            module.__class__ = FLOAT[type(module)]
     return rewritten
 
 

@@ -1,16 +1,10 @@
-"""ReLU6 on qnnpack: as the top of a convolution's output grid, or on another layout.
+"""ReLU6 as the top of a convolution's output grid.
 
-qnnpack's clamp, and so its ReLU6 and hardtanh, is wrong on channels-last tensors: it computes in
-the order of memory and hands the result on as NCHW (torch 2.13 and before: qclamp.cpp,
-``_empty_affine_quantized`` without a memory format). Its convolutions give channels-last tensors,
-so every MobileNetV2 collapses. Two cures:
-
-- ReLU6 behind a convolution becomes a ReLU, which FX fuses into the convolution, whose output
-  grid ends at 6: uint8 saturates there, and that *is* ReLU6. It costs nothing at run time, and
-  no grid step is spent on values over 6 (`prepare_with_ceilings`).
-- Any other clamp gets its input in NCHW order (`with_dense_clamps`). Keeping it in float through
-  FX's mapping would not do: FX quantizes it whatever the mapping says, as it shares its
-  input's grid.
+FX fuses a ReLU into a convolution, and no ReLU6: the convolution's output then gets a grid that
+reaches over 6 and below 0, and the clamp is a step of its own, which qnnpack does wrongly
+(`qnnpack.clamps`). So ReLU6 behind a convolution becomes a ReLU, whose output grid ends at 6:
+uint8 saturates there, and that *is* ReLU6. It costs nothing at run time, no grid step is spent on
+values that are cut, and it is what the simulation does.
 """
 
 from __future__ import annotations
@@ -23,14 +17,10 @@ import torch
 from torch import fx, nn
 from torch.ao.nn.intrinsic.modules.fused import _FusedModule
 from torch.ao.quantization import MinMaxObserver
+from torch.ao.quantization.fx.custom_config import PrepareCustomConfig
 from torch.ao.quantization.quantize_fx import prepare_fx
-from torch.nn import functional
 
-CLAMPS = {
-    *(functional.relu6, functional.hardtanh, functional.hardtanh_),
-    *(torch.clamp, "clamp"),
-}
-"""What FX quantizes beside `torch.nn.Hardtanh`, of which ReLU6 is a kind; ``clip`` it does not."""
+from edge_seg.engines.torch_fx.repairs import UNTRACED
 
 
 class Ceiling(NamedTuple):
@@ -61,8 +51,9 @@ def prepare_with_ceilings(
     A ReLU6 that FX fuses into none stays what it is, as its ceiling would be lost.
     """
     kept: set[str] = set()
+    untraced = PrepareCustomConfig().set_non_traceable_module_classes(UNTRACED)
     while True:
-        prepared = prepare_fx(_with_relus(network, kept), mapping, example)
+        prepared = prepare_fx(_with_relus(network, kept), mapping, example, untraced)
         loose = _set_ceilings(prepared)
         if not loose:
             return prepared
@@ -106,19 +97,3 @@ def _is_its_own(observer: str, modules: Mapping[str, nn.Module]) -> bool:
     """
     module = modules.get(observer)
     return isinstance(module, MinMaxObserver) and list(modules.values()).count(module) == 1
-
-
-def with_dense_clamps(network: nn.Module) -> nn.Module:
-    """Return the quantized network with every clamp's input in NCHW order."""
-    if not isinstance(network, fx.GraphModule):
-        return network
-    modules = dict(network.named_modules())
-    for node in list(network.graph.nodes):
-        module = modules.get(str(node.target)) if node.op == "call_module" else None
-        if isinstance(module, nn.Hardtanh) or node.target in CLAMPS:
-            given = node.all_input_nodes[0]
-            with network.graph.inserting_before(node):
-                dense = network.graph.call_method("contiguous", (given,))
-            node.replace_input_with(given, dense)
-    network.recompile()
-    return network
