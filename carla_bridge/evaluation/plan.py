@@ -209,12 +209,12 @@ def _latencies(options: Options, bundle: Bundle | None) -> list[Latency]:
 
 def gmac_of(manifest: Manifest) -> float | None:
     """Return a known network's multiplications in billions, at the bundle's input size."""
+    from edge_seg.models import catalogue
     from edge_seg.models.architectures import names
-    from edge_seg.models.catalogue import catalogue
 
     if manifest.model.name not in names():
         return None
-    entry = next(entry for entry in catalogue() if entry.name == manifest.model.name)
+    entry = catalogue.entry(manifest.model.name)
     pixels = manifest.input.height * manifest.input.width
     return entry.gmac * pixels / (entry.input_height * entry.input_width)
 

@@ -220,6 +220,18 @@ def test_steps_in_float_leave_the_ranges(graph: onnx.ModelProto, recipe: Recipe)
     assert all(part.delta.any() for part in lesson.grids.weights)
 
 
+def test_labels_judge_what_is_best_too(graph: onnx.ModelProto, recipe: Recipe) -> None:
+    """Labels that say class 2 everywhere pull away from the teacher, and that is kept."""
+    labels = [np.full((16, 24), 2, np.uint8)] * len(FRAMES)
+    settings = Settings(steps=60, rate=1.0, check_every=20)
+    learnt = fine_tune(graph, recipe, FRAMES, graph, settings, labels)
+    assert learnt.curve[-1].held_out < 0.8 * learnt.curve[0].held_out
+    assert "best at step" in learnt.summary and "best at step 0" not in learnt.summary
+    before = simulate(quantize_graph(graph, recipe), FRAMES).argmax(1) == 2
+    after = simulate(quantize_graph(learnt.graph, learnt.recipe), FRAMES).argmax(1) == 2
+    assert after.mean() > before.mean() + 0.5
+
+
 def test_labels_of_nothing_add_nothing() -> None:
     logits = torch.tensor([[0.0], [math.log(3.0)]]).reshape(1, 2, 1, 1).expand(1, 2, 1, 2)
     nowhere = torch.full((1, 1, 2), 255)

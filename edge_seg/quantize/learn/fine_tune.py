@@ -42,9 +42,9 @@ class Learnt:
         first, best = self.curve[0], min(self.curve, key=lambda check: check.held_out)
         ended = f"; {self.stopped}" if self.stopped else ""
         return (
-            f"fine-tuning: the divergence from the float network on held-out frames went from "
-            f"{first.held_out:.4f} to {best.held_out:.4f} nats a pixel, best at step {best.step} "
-            f"of {self.curve[-1].step}{ended}"
+            f"fine-tuning: the loss on held-out frames went from {first.held_out:.4f} to "
+            f"{best.held_out:.4f} nats a pixel, best at step {best.step} of "
+            f"{self.curve[-1].step}{ended}"
         )
 
 

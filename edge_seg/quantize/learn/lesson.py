@@ -9,7 +9,7 @@ save(path, lesson)   # whole or not at all; resume(path, lesson) goes on with th
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -59,7 +59,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Check(msgspec.Struct, frozen=True):
-    """The curve's point: the divergence from the teacher in nats a pixel, taught and held out."""
+    """The curve's point, taught and held out, in nats a pixel.
+
+    That is the divergence from the teacher, and with labels the cross entropy on top.
+    """
 
     step: int
     loss: float
@@ -82,13 +85,15 @@ class Lesson:
         asked = encode(recipe) + msgspec.json.encode(settings)
         for given in (graph, teacher):
             asked += given.SerializeToString(deterministic=True)
-        self.of = sha256(asked + b"".join(frame.tobytes() for frame in frames))
+        shown = b"".join(image.tobytes() for image in (*frames, *(labels or ())))
+        self.of = sha256(asked + shown)
         self._teacher, self._float, self._student = map(Program, (teacher, graph, quantized))
         self.grids = Grids(graph, quantized, recipe)
         self._settings = settings
         everything = list(range(len(frames)))
         held = held_out(len(frames))
         self._held = batch([frames[index] for index in held])
+        self._held_masks = None if labels is None else _masks(labels, held)
         self._taught = [index for index in everything if index not in held] or everything
         self._frames, self._labels = frames, labels
         ranges = [part.delta for part in self.grids.ranges]
@@ -119,11 +124,8 @@ class Lesson:
             group["lr"] = group["part"] * rate(settings, step)
         self.optimizer.zero_grad()
         given = self._answer(frames, in_float=step < settings.delay)
-        loss = divergence(answers, given)
-        if self._labels is not None:
-            masks = torch.from_numpy(np.stack([self._labels[index] for index in chosen])).long()
-            masks = masks.flip(2) if mirrored else masks
-            loss = loss + labelled_loss(given, masks)
+        masks = None if self._labels is None else _masks(self._labels, chosen)
+        loss = _loss(answers, given, masks.flip(2) if mirrored and masks is not None else masks)
         if not math.isfinite(float(loss.detach())):
             return False
         loss.backward()
@@ -139,12 +141,23 @@ class Lesson:
     def check(self, step: int) -> None:
         """Judge on the frames that are held out, and remember the best."""
         with torch.inference_mode():
-            held = float(divergence(self._answers, self._student(self._held, self.grids())))
+            given = self._student(self._held, self.grids())
+            held = float(_loss(self._answers, given, self._held_masks))
         mean = float(np.mean(self._losses)) if self._losses else held
         if all(held < point.held_out for point in self.curve):
             self.best = self.grids.state()
         self.curve.append(Check(step, mean, held))
         self.step, self._losses = step, []
+
+
+def _masks(labels: Sequence[Mask], chosen: Iterable[int]) -> Tensor:
+    return torch.from_numpy(np.stack([labels[index] for index in chosen])).long()
+
+
+def _loss(answers: Tensor, given: Tensor, masks: Tensor | None) -> Tensor:
+    """Return what is learnt by: the teacher's answers, and the labels where there are."""
+    loss = divergence(answers, given)
+    return loss if masks is None else loss + labelled_loss(given, masks)
 
 
 def divergence(teacher: Tensor, student: Tensor) -> Tensor:
