@@ -1,4 +1,4 @@
-"""``edge-seg models``: the models that ship, how large they are and what they learnt from."""
+"""``edge-seg models``: the networks by name, how large they are and what they learnt from."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 def command(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the models that ship."""
+    """List the networks that have a name: those that ship trained, and those to train."""
     from edge_seg.cli import console
     from edge_seg.models.catalogue import catalogue
 
@@ -31,6 +31,6 @@ def command(
             f"{entry.gmac:.2f}",
             f"{entry.input_height}x{entry.input_width}",
             f"{entry.weights_bytes / 1e6:.2f} MB" if entry.weights_bytes else "none",
-            entry.trained_on,
+            entry.trained_on or f"nothing yet: edge-seg train --model {entry.name} ...",
         )
     console.output.print(table)

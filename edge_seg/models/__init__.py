@@ -1,4 +1,4 @@
-"""The networks: the two that ship, and those that a user brings.
+"""The networks: those with a name, of which two ship trained, and those that a user brings.
 
     from edge_seg.models import registry
 

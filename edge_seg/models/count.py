@@ -11,8 +11,12 @@ interpolation are left out.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from edge_seg.models.model import Model
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -29,14 +33,18 @@ def count(model: Model) -> Size:
         return Size(_onnx_parameters(model.onnx or b""), None)
     import copy
 
+    shadow = copy.deepcopy(model.module).to("meta")
+    return count_shadow(shadow, model.input.height, model.input.width)
+
+
+def count_shadow(network: nn.Module, height: int, width: int) -> Size:
+    """Count a network whose tensors are all on torch's meta device: it has shapes and no data."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    parameters = sum(parameter.numel() for parameter in model.module.parameters())
-    shape = (1, 3, model.input.height, model.input.width)
-    shadow = copy.deepcopy(model.module).to("meta")
+    parameters = sum(parameter.numel() for parameter in network.parameters())
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        shadow(torch.empty(shape, device="meta"))
+        network(torch.empty((1, 3, height, width), device="meta"))
     return Size(parameters, counter.get_total_flops() / 2 / 1e9)
 
 

@@ -17,16 +17,24 @@ are lost.
 
 from __future__ import annotations
 
-import importlib
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import torch
 from torch import nn
 
-from edge_seg.errors import EdgeSegError, in_one_line
-from edge_seg.quiet import quiet
+from edge_seg.errors import EdgeSegError
+from edge_seg.models.pretrained import (
+    Pretrained,
+    labels,
+    normalisation,
+    read,
+    read_config,
+    transformers_classes,
+)
+
+CLASSES = ("MobileNetV2ForSemanticSegmentation", "MobileNetV2Config")
+"""What is used of transformers."""
 
 
 class DeepLabConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -120,9 +128,9 @@ def build(config: DeepLabConfig) -> DeepLab:
     transformers' momentum of 0.997 (TensorFlow's number, meant the other way round) keeps only
     the last batch.
     """
-    transformers = _transformers()
-    source = transformers.MobileNetV2ForSemanticSegmentation(
-        transformers.MobileNetV2Config(
+    mobilenet, mobilenet_config = transformers_classes(*CLASSES)
+    source = mobilenet(
+        mobilenet_config(
             num_labels=config.classes,
             output_stride=config.output_stride,
             depth_multiplier=config.depth_multiplier,
@@ -141,49 +149,17 @@ def build(config: DeepLabConfig) -> DeepLab:
     return network
 
 
-def _transformers() -> Any:
-    """Import transformers, whose annotations do not describe what it accepts, without its bars."""
-    with quiet():  # it looks at every package of quantizers that is installed, and those complain
-        transformers: Any = importlib.import_module("transformers")
-        transformers.MobileNetV2ForSemanticSegmentation  # noqa: B018  # imported when asked for
-    transformers.utils.logging.disable_progress_bar()
-    return transformers
-
-
-class Pretrained(msgspec.Struct, frozen=True):
-    """A transformers checkpoint, read: the network and what its files say of it."""
-
-    network: Any
-    labels: tuple[str, ...]
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-
-
 def from_transformers(place: str, height: int, width: int) -> Pretrained:
     """Load a local ``save_pretrained`` folder or a checkpoint of the hub, safetensors only.
 
     Mean and std come from its ``preprocessor_config.json`` where there is one, else 0 and 1.
     Raises `EdgeSegError` where the place holds no such model or only pickled weights.
     """
-    transformers = _transformers()
-    try:
-        stored = transformers.MobileNetV2Config.from_pretrained(place)
-        padded = bool(stored.tf_padding)
-        stored.tf_padding = False
-        source, report = transformers.MobileNetV2ForSemanticSegmentation.from_pretrained(
-            place, config=stored, use_safetensors=True, output_loading_info=True
-        )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise EdgeSegError(
-            f"cannot load {place} as a MobileNetV2ForSemanticSegmentation checkpoint: "
-            f"{in_one_line(error)}"
-        ) from error
-    missing = sorted(report["missing_keys"])
-    if missing:
-        raise EdgeSegError(
-            f"{place} is no MobileNetV2ForSemanticSegmentation checkpoint: "
-            f"{len(missing)} weights are missing, the first is {missing[0]}"
-        )
+    mobilenet, mobilenet_config = transformers_classes(*CLASSES)
+    stored = read_config(place, CLASSES[0], mobilenet_config)
+    padded = bool(stored.tf_padding)
+    stored.tf_padding = False
+    source = read(place, mobilenet, stored)
     config = DeepLabConfig(
         classes=stored.num_labels,
         output_stride=stored.output_stride,
@@ -192,20 +168,7 @@ def from_transformers(place: str, height: int, width: int) -> Pretrained:
         height=height,
         width=width,
     )
-    mean, std = _normalisation(place)
-    labels = tuple(stored.id2label[index] for index in range(stored.num_labels))
-    return Pretrained(DeepLab(config, source), labels, mean, std)
-
-
-def _normalisation(place: str) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-    """Return mean and std of the checkpoint's own image processor."""
-    path = _transformers().utils.cached_file(
-        place, "preprocessor_config.json", _raise_exceptions_for_missing_entries=False
-    )
-    stored = msgspec.json.decode(Path(path).read_bytes()) if path else {}
-    mean = stored.get("image_mean", (0.0, 0.0, 0.0))
-    std = stored.get("image_std", (1.0, 1.0, 1.0))
-    return (mean[0], mean[1], mean[2]), (std[0], std[1], std[2])
+    return Pretrained(DeepLab(config, source), labels(stored), *normalisation(place))
 
 
 def _pad_right_bottom(network: nn.Module) -> None:

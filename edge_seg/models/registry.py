@@ -24,6 +24,16 @@ WEIGHTS = Path(__file__).parent / "weights"
 RANDOM = "random"
 
 
+def shipped() -> list[str]:
+    """Return those of `names` whose trained weights come with edge-seg, sorted."""
+    return [name for name in names() if weights_of(name).exists()]
+
+
+def weights_of(name: str) -> Path:
+    """Return where the trained weights of one of `names` are, if they ship."""
+    return WEIGHTS / f"{name}.safetensors"
+
+
 def check_name(name: str) -> None:
     """Refuse, without torch, what `load` would not know; raises `EdgeSegError`."""
     if name in names() or ":" in name:
@@ -52,10 +62,10 @@ def load(
     """Return a model, checked: weights finite and fitting, output (1, classes, h, w).
 
     ``name`` is one of `names`, ``package.module:factory``, or a ``.pt2`` or ``.onnx`` file.
-    ``weights`` is None (what ships), "random", a weights file, or for deeplab a transformers
-    checkpoint. ``input_size`` is (height, width); None is the model's own, 256x512 where it has
-    none. ``classes`` must have as many names as the model has outputs. ``mean`` and ``std`` are
-    per RGB channel of a 0..1 frame. Raises `EdgeSegError` where anything does not fit.
+    ``weights`` is None (what ships), "random", a weights file, or for deeplab and segformer a
+    transformers checkpoint. ``input_size`` is (height, width); None is the model's own, 256x512
+    where it has none. ``classes`` must have as many names as the model has outputs. ``mean`` and
+    ``std`` are per RGB channel of a 0..1 frame. Raises `EdgeSegError` where anything does not fit.
     """
     check_name(name)
     if weights is not None and name.endswith((".onnx", ".pt2")):
@@ -82,15 +92,13 @@ def _load_known(name: str, weights: str | Path | None, overrides: Overrides) -> 
     known = architecture(name)
     if weights == RANDOM:
         return _with_random_weights(name, known, overrides)
-    path = WEIGHTS / f"{name}.safetensors" if weights is None else Path(weights)
+    path = weights_of(name) if weights is None else Path(weights)
     if path.suffix != ".safetensors":
-        if name != "deeplabv3plus-mobilenetv2":
-            raise EdgeSegError(f"the weights of {name} are a .safetensors file, not {path}")
-        return _load_transformers(name, str(weights), overrides)
+        return _load_transformers(name, known, str(weights), overrides)
     if weights is None and not path.exists():
         raise EdgeSegError(
-            f"this installation has no weights for {name}: name some with --weights, "
-            "or train them (edge-seg train --help)"
+            f"{name} comes without trained weights: train it (edge-seg train --model {name} ...) "
+            "and name the file with --weights"
         )
     return _load_file(name, known, path, overrides)
 
@@ -139,12 +147,12 @@ def _load_file(name: str, known: Architecture, path: Path, overrides: Overrides)
     return from_network(name, network, spec, classes, source)
 
 
-def _load_transformers(name: str, place: str, overrides: Overrides) -> Model:
+def _load_transformers(name: str, known: Architecture, place: str, overrides: Overrides) -> Model:
     """Load a transformers checkpoint, from a folder or the hub."""
-    from edge_seg.models import deeplab
-
+    if known.from_transformers is None:
+        raise EdgeSegError(f"the weights of {name} are a .safetensors file, not {place}")
     height, width = overrides.input_size or (256, 512)
-    stored = deeplab.from_transformers(place, height, width)
+    stored = known.from_transformers(place, height, width)
     spec = overrides.spec(height, width, stored.mean, stored.std)
     classes = fitting(overrides.classes, of_labels(stored.labels), place)
     return from_network(name, stored.network, spec, classes, place)

@@ -1,4 +1,7 @@
-"""The two networks: sizes by hand, transformers as the peer, traceable and exportable."""
+"""The networks: traceable, exportable, quantizable; the U-Net and DeepLab by hand and by peer.
+
+The networks that do not ship have their values in `test_models_more_networks`.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,36 @@ import io
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 import torch
 
+from edge_seg.classes import LANE
 from edge_seg.errors import EdgeSegError
 from edge_seg.models import deeplab, registry, unet
-from edge_seg.models.architectures import names
+from edge_seg.models.architectures import architecture, names
 from edge_seg.models.count import count
+from edge_seg.models.model import from_network
+from edge_seg.preprocess import InputSpec, normalise
+from edge_seg.quantize.float_graph import float_graph
+from edge_seg.quantize.graph import layers
 
 NAMES = names()
+NARROW = {"fcn-resnet50": {"base": 8}}
+"""Options that make a large network small enough to test, with all its layers."""
+THOROUGH = [
+    pytest.param(name, marks=() if name in registry.shipped() else pytest.mark.slow)
+    for name in NAMES
+]
+"""For what takes seconds a network: all of them, and `make test` only those that ship."""
+
+
+def built(name: str, height: int = 64, width: int = 96) -> torch.nn.Module:
+    """Return a network of that name with random weights, in eval mode."""
+    known = architecture(name)
+    torch.manual_seed(0)
+    config = known.config(height=height, width=width, **NARROW.get(name, {}))
+    return known.build(config).eval().requires_grad_(False)
 
 
 def unet_parameters(base: int, depth: int, classes: int) -> int:
@@ -73,39 +97,85 @@ def test_multiplications(name: str, gmac: float) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_traced_by_fx_and_exported_it_says_the_same(name: str) -> None:
-    model = registry.load(name, weights="random", input_size=(64, 96))
-    assert model.module is not None
+def test_traced_by_fx_it_says_the_same(name: str) -> None:
+    network = built(name)
     image = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(1))
-    wanted = model.module(image)
-    assert torch.equal(torch.fx.symbolic_trace(model.module)(image), wanted)
-    exported = torch.export.export(model.module, (image,)).module()
-    torch.testing.assert_close(exported(image), wanted)
+    assert torch.equal(torch.fx.symbolic_trace(network)(image), network(image))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", THOROUGH)
+def test_exported_it_says_the_same(name: str) -> None:
+    network = built(name)
+    image = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(1))
+    exported = torch.export.export(network, (image,)).module()
+    torch.testing.assert_close(exported(image), network(image))
+
+
+@pytest.mark.parametrize("name", THOROUGH)
 def test_onnx_graph_has_no_arithmetic_on_shapes(name: str) -> None:
     onnx = pytest.importorskip("onnx", reason="needs the extra pack")
-    model = registry.load(name, weights="random")
-    assert model.module is not None
     buffer = io.BytesIO()
-    image = torch.rand(1, 3, 256, 512)
-    torch.onnx.export(model.module, (image,), buffer, dynamo=False, opset_version=17)
+    image = torch.rand(1, 3, 64, 96)
+    torch.onnx.export(built(name), (image,), buffer, dynamo=False, opset_version=17)
     graph = onnx.load_from_string(buffer.getvalue()).graph
     kinds = collections.Counter(node.op_type for node in graph.node)
     assert not {"Shape", "Slice", "Gather", "BatchNormalization"} & kinds.keys()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", THOROUGH)
 def test_fx_quantizes_it(name: str) -> None:
     from torch.ao.quantization import get_default_qconfig_mapping
     from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
 
-    model = registry.load(name, weights="random", input_size=(64, 96))
     image = torch.rand(1, 3, 64, 96)
-    prepared = prepare_fx(model.module, get_default_qconfig_mapping("fbgemm"), (image,))
+    prepared = prepare_fx(built(name), get_default_qconfig_mapping("fbgemm"), (image,))
     prepared(image)
     assert convert_fx(prepared)(image).shape == (1, 3, 64, 96)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_float_graph_gives_the_logits_of_the_module(name: str) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra pack")
+    network = built(name)
+    spec = InputSpec(64, 96, (0.5, 0.4, 0.3), (0.2, 0.3, 0.25))
+    model = from_network(name, network, spec, LANE, "random")
+    graph = float_graph(model)
+    kinds = {node.op_type for node in graph.graph.node}
+    assert not {"Shape", "Slice", "Gather", "BatchNormalization"} & kinds
+    # Recipes name layers, and PyTorch's engines look for modules of these names.
+    assert set(layers(graph)) - {"normalise"} <= {name for name, _ in network.named_modules()}
+    session = onnxruntime.InferenceSession(graph.SerializeToString())
+    frame = np.random.default_rng(2).integers(0, 256, (64, 96, 3), np.uint8)
+    (got,) = session.run(None, {"frame": frame[None]})
+    wanted = network(torch.from_numpy(normalise(frame, spec))).numpy()
+    np.testing.assert_allclose(got, wanted, atol=2e-4 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_gradient_reaches_every_parameter_and_every_size_has_the_same_weights(name: str) -> None:
+    network = built(name).train().requires_grad_(True)
+    network(torch.rand(2, 3, 64, 96)).square().mean().backward()
+    still = [key for key, weight in network.named_parameters() if not weight.grad.any()]  # type: ignore[union-attr]
+    assert still == []
+    other = built(name, 128, 32)
+    other.load_state_dict(network.state_dict())
+    assert other(torch.rand(1, 3, 128, 32)).shape == (1, 3, 128, 32)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_output_is_as_good_as_many(name: str) -> None:
+    """What a depth map or a single class needs."""
+    known = architecture(name)
+    network = known.build(known.config(classes=1, height=64, width=64, **NARROW.get(name, {})))
+    assert network.eval()(torch.rand(1, 3, 64, 64)).shape == (1, 1, 64, 64)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_input_size_that_does_not_fit_is_one_line(name: str) -> None:
+    known = architecture(name)
+    with pytest.raises(EdgeSegError, match=rf"{name}.* multiples of \d+, not 64x100") as caught:
+        known.build(known.config(height=64, width=100))
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("tf_padding", [False, True])

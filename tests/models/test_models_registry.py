@@ -20,6 +20,7 @@ from edge_seg.classes import LANE, ClassMap
 from edge_seg.errors import EdgeSegError
 from edge_seg.models import catalogue, registry, weights_file
 from edge_seg.models.architectures import names
+from edge_seg.models.count import count
 from edge_seg.models.weights_file import SCHEMA, Header
 from edge_seg.preprocess import InputSpec
 from edge_seg.quantize import float_graph
@@ -401,5 +402,24 @@ def test_models_command_prints_json() -> None:
     )
     listed = msgspec.json.decode(done.stdout)
     assert [entry["name"] for entry in listed] == names()
-    assert listed[1]["parameters"] == 1942611
-    assert textwrap.shorten(listed[1]["trained_on"], 200)
+    known = {entry["name"]: entry for entry in listed}
+    assert known["lane-unet"]["parameters"] == 1942611
+    assert textwrap.shorten(known["lane-unet"]["trained_on"], 200)
+    assert known["enet"]["weights_bytes"] == 0
+    assert known["enet"]["trained_on"] == ""
+    assert known["fcn-resnet50"]["gmac"] == pytest.approx(69.2, abs=0.1)
+
+
+def test_a_network_without_weights_says_how_to_train_it() -> None:
+    assert registry.shipped() == ["deeplabv3plus-mobilenetv2", "lane-unet"]
+    with pytest.raises(EdgeSegError, match=r"edge-seg train --model enet \.\.\."):
+        registry.load("enet")
+    with pytest.raises(EdgeSegError, match=r"weights of enet are a \.safetensors file, not w\.pt"):
+        registry.load("enet", "w.pt")
+
+
+def test_its_size_is_counted_without_weights_as_with_them() -> None:
+    entry = catalogue.entry("enet")
+    size = count(registry.load("enet", weights="random"))
+    assert entry.parameters == size.parameters
+    assert entry.gmac == pytest.approx(size.gmac, abs=1e-3)
