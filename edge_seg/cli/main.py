@@ -26,6 +26,7 @@ COMMANDS = (
     "inspect",
     "eval",
     "bench",
+    "study",
     "train",
     "models",
     "targets",

@@ -23,7 +23,7 @@ def command(
     ],
     val: Annotated[str, typer.Option(help="Frame set to measure on, of other roads.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The .safetensors to write.")],
-    model: Annotated[str, typer.Option(help="Which network.")] = "lane-unet",
+    model: Annotated[str, typer.Option(help="Which network (edge-seg models).")] = "lane-unet",
     option: Annotated[
         list[str] | None,
         typer.Option(help="A setting of the network, NAME=VALUE (base=32, up=bilinear)."),

@@ -22,6 +22,7 @@ def layer_name(node_name: str) -> str:
     """
     if not node_name.startswith("/"):
         return node_name
+    node_name = node_name.removesuffix("/MatMulAddFusion")  # ONNX Runtime's, of a linear layer
     scopes: list[str] = []
     for scope in node_name.strip("/").split("/")[:-1]:
         if scopes and scope.startswith(f"{scopes[-1]}."):

@@ -47,6 +47,13 @@ def gated(x: Tensor) -> Tensor:
     return x * torch.sigmoid(x.mean((2, 3), keepdim=True))
 
 
+def attend(x: Tensor) -> Tensor:
+    """Positions as tokens, normalised, through matrices that know no frames: (n h w, c)."""
+    tokens = functional.layer_norm(x.flatten(2).transpose(1, 2), (4,), eps=1e-6)
+    heads = tokens.reshape(-1, 4) @ torch.eye(4).flip(0)
+    return heads.reshape(-1, 16, 24, 4).permute(0, 3, 1, 2)
+
+
 MIDDLES: dict[str, tuple[Callable[[Tensor], Tensor], int]] = {
     "relu6": (functional.relu6, 4),
     "leaky": (functional.leaky_relu, 4),
@@ -64,6 +71,7 @@ MIDDLES: dict[str, tuple[Callable[[Tensor], Tensor], int]] = {
     "max": (lambda x: functional.max_pool2d(x, 3, 1, 1), 4),
     "reflect": (lambda x: functional.pad(x, [1, 0, 2, 1], "reflect")[:, :, 1:17, :24], 4),
     "split": (lambda x: torch.cat([x[:, 2:], x[:, :2] - 0.5], 1) / 2, 4),
+    "tokens": (attend, 4),
     "flat": (lambda x: x.flatten(2).transpose(1, 2).reshape(-1, 16, 24, 4).permute(0, 3, 1, 2), 4),
 }
 

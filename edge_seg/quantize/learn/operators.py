@@ -9,6 +9,7 @@ number of frames, although the graph says one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -115,8 +116,8 @@ def _resize(
 def _reshape(given: Attributes, x: Tensor, shape: Tensor) -> Tensor:
     sizes = [int(n) for n in shape]
     sizes = [x.shape[i] if n == 0 else n for i, n in enumerate(sizes)]
-    if sizes[0] == 1 and -1 not in sizes:
-        sizes[0] = x.shape[0]
+    if -1 not in sizes:  # written for one frame: of several, the first axis has them all
+        sizes[0] *= x.numel() // math.prod(sizes)
     return x.reshape(sizes)
 
 
@@ -193,6 +194,11 @@ def _squeeze(given: Attributes, x: Tensor, axes: Tensor | None = None) -> Tensor
     return x.squeeze(_axes(given, axes))
 
 
+def _layer_norm(given: Attributes, x: Tensor, scale: Tensor, bias: Tensor | None = None) -> Tensor:
+    axis = given.get("axis", -1) % x.dim()
+    return functional.layer_norm(x, x.shape[axis:], scale, bias, given.get("epsilon", 1e-5))
+
+
 OPERATORS: dict[str, Operator] = {
     "Conv": _conv,
     "ConvTranspose": _conv_transpose,
@@ -215,6 +221,7 @@ OPERATORS: dict[str, Operator] = {
     "Sub": lambda given, a, b: a - b,
     "Mul": lambda given, a, b: a * b,
     "Div": lambda given, a, b: a / b,
+    "LayerNormalization": _layer_norm,
     "Concat": lambda given, *tensors: torch.cat(tensors, given["axis"]),
     "MaxPool": _max_pool,
     "AveragePool": _average_pool,

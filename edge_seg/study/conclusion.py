@@ -1,0 +1,320 @@
+"""What the numbers of a study show, in sentences, and nothing beyond.
+
+    interval(drops)              # Interval(mean=0.31, low=0.12, high=0.52, count=14)
+    conclude(results)            # ["onnxruntime int8 ptq loses 0.31 points of ..."]
+
+Rows are compared frame by frame: each frame's mean IoU in one row minus that in the other. The
+interval is a 95 % percentile bootstrap of the mean over the frames (Efron, "Bootstrap methods:
+another look at the jackknife", Annals of Statistics 1979), expanded for few frames. It says how far
+the mean would move with other frames of this kind; not with other seeds, data or networks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import combinations
+from statistics import NormalDist
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from edge_seg.figures import figure
+from edge_seg.study.results import Results, Row, names_of
+
+LEVEL = 0.95
+RESAMPLES = 5000
+FEWEST = 8
+"""Values under which there is no interval: resamples of fewer take too few different means."""
+
+Values = npt.NDArray[np.float64]
+
+
+class Interval(msgspec.Struct, frozen=True):
+    """A mean with its interval; ``low`` and ``high`` are None where there are too few values."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    count: int
+
+    @property
+    def shows_a_difference(self) -> bool:
+        """Say whether zero is outside."""
+        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+
+
+def interval(values: Sequence[float]) -> Interval:
+    """Return the mean of values with its bootstrap interval; equal values give equal numbers."""
+    array = np.asarray(values, np.float64)
+    low, high = bootstrap(lambda rows: rows.mean(axis=1), array)
+    return Interval(float(array.mean()), low, high, len(array))
+
+
+def bootstrap(
+    statistic: Callable[..., Values], *samples: Values
+) -> tuple[float | None, float | None]:
+    """Return the 95 % percentile interval of a statistic of resampled rows.
+
+    ``statistic`` gets one array (`RESAMPLES`, n) for each sample, resampled apart, and returns
+    (`RESAMPLES`,). (None, None) where a sample has fewer than `FEWEST` values.
+    """
+    if min(map(len, samples)) < FEWEST:
+        return None, None
+    random = np.random.default_rng(0)
+    drawn = [
+        sample[random.integers(0, len(sample), (RESAMPLES, len(sample)))] for sample in samples
+    ]
+    outside = 100 * tail(min(map(len, samples)))
+    low, high = np.percentile(statistic(*drawn), (outside, 100 - outside))
+    return float(low), float(high)
+
+
+def tail(count: int) -> float:
+    """Return the part of the resamples to leave out at each end, for so many values.
+
+    The plain percentile interval of 2.5 % is too short for few values: this is the expanded one,
+    as long as Student's t would be (Hesterberg 2015, "What teachers should know about the
+    bootstrap", arXiv:1411.5279). The t quantile is the expansion of Abramowitz and Stegun, 26.7.5.
+
+    >>> round(tail(10), 4), round(tail(64), 4), round(tail(10_000), 4)
+    (0.0086, 0.022, 0.025)
+    """
+    normal = NormalDist()
+    z, free = normal.inv_cdf(0.5 + LEVEL / 2), count - 1
+    student = z + (z**3 + z) / (4 * free) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * free**2)
+    return normal.cdf(-math.sqrt(count / free) * student)
+
+
+def conclude(results: Results) -> list[str]:
+    """Return the sentences."""
+    done = [row for row in results.rows if row.status == "done"]
+    names = names_of(results.rows)
+    groups = _by_words(done)
+    said = list(_against_float(groups, results, names))
+    between = list(_between_rows(groups, results, names))
+    intervals = len(said) + sum(count for _, count in between)
+    said += [text for text, _ in between]
+    said += _times(done, results, names)
+    said += _reservations(results, done, groups, intervals)
+    return said
+
+
+_Group = list[Row]
+"""The same row with different seeds."""
+
+
+def _by_words(rows: Iterable[Row]) -> list[_Group]:
+    groups: dict[tuple[object, ...], _Group] = {}
+    for row in rows:
+        words = (row.variant, row.engine, row.precision, row.method, row.bits, row.per_channel)
+        groups.setdefault(words, []).append(row)
+    return list(groups.values())
+
+
+def _name(group: _Group, names: dict[str, str]) -> str:
+    """Return what a group is called: a row's name, without the seed where it has several."""
+    name = names[group[0].key]
+    return name.rsplit(" seed ", 1)[0] if len(group) > 1 else name
+
+
+def paired(rows: Sequence[tuple[Row, Row]]) -> list[float]:
+    """Return frame by frame the first's mean IoU minus the second's, each frame's mean over pairs.
+
+    A frame without a score in one of them is left out.
+    """
+    frames: dict[int, list[float]] = {}
+    for one, other in rows:
+        for index, (a, b) in enumerate(zip(one.image_miou, other.image_miou, strict=True)):
+            if a is not None and b is not None:
+                frames.setdefault(index, []).append(a - b)
+    return [float(np.mean(values)) for _, values in sorted(frames.items())]
+
+
+def _against_float(
+    groups: Sequence[_Group], results: Results, names: dict[str, str]
+) -> Iterator[str]:
+    for group in groups:
+        pairs = [
+            (float_row, row)
+            for row in group
+            if (float_row := results.row(row.reference)) is not None and not row.is_reference
+        ]
+        differences = paired(pairs)
+        if differences:
+            said = sentence(_name(group, names), interval(differences), "float") + _seeds(pairs)
+            yield f"{said}; {_agrees(group)}"
+
+
+def _agrees(group: _Group) -> str:
+    """Say on how many pixels masks are float's."""
+    images = [
+        float(np.mean(values)) for values in zip(*(r.image_agreement for r in group), strict=True)
+    ]
+    found = interval(images)
+    span = (
+        ""
+        if found.low is None or found.high is None
+        else f" ({figure(found.low)} to {figure(found.high)})"
+    )
+    return f"the same class on {figure(found.mean)} %{span} of pixels"
+
+
+def _between_rows(
+    groups: Sequence[_Group], results: Results, names: dict[str, str]
+) -> Iterator[tuple[str, int]]:
+    """Compare each two int8 rows of an engine that differ in one thing: method, bits or grid.
+
+    Yield each sentence with how many comparisons are in it: those that show nothing share one.
+    """
+    alike: dict[tuple[str, str, str], list[tuple[str, Interval, str]]] = {}
+    for one, other in combinations(groups, 2):
+        apart = _difference(one[0], other[0])
+        pairs = _same_seeds(one, other) if apart else []
+        differences = paired(pairs)
+        if not differences:
+            continue
+        found, name = interval(differences), _name(other, names)
+        said = sentence(name, found, apart) + _seeds(pairs)
+        if found.shows_a_difference or found.low is None:
+            yield said, 1
+        elif all(results.agreements.get(a.key, {}).get(b.key) == 100 for a, b in pairs):
+            yield f"{name} gives the same masks as {apart}, pixel for pixel", 1
+        else:
+            alike.setdefault(_place(one[0]), []).append((f"{name} against {apart}", found, said))
+    several = len({row.variant for row in results.rows}) > 1
+    for place, quiet in alike.items():
+        yield _nothing_seen(" ".join(place if several else place[1:]), quiet), len(quiet)
+
+
+def _nothing_seen(place: str, quiet: Sequence[tuple[str, Interval, str]]) -> str:
+    """Return one sentence for all pairs of a place in which no difference can be seen."""
+    if len(quiet) == 1:
+        return quiet[0][2]
+    reach = max(max(abs(f.low or 0), abs(f.high or 0)) for _, f, _ in quiet)
+    widest = next(name for name, f, _ in quiet if reach in (abs(f.low or 0), abs(f.high or 0)))
+    return (
+        f"{place}: no difference in mean IoU can be seen in {len(quiet)} pairs of rows that "
+        f"differ in one thing; the farthest that an interval reaches is {figure(reach)} points "
+        f"({widest})"
+    )
+
+
+def _difference(one: Row, other: Row) -> str:
+    """Return what ``one`` has that the other has not, "" where that is not one thing."""
+    if one.precision != "int8" or _place(one) != _place(other):
+        return ""
+    words = {
+        one.method: one.method != other.method,
+        f"{one.bits} bit": one.bits != other.bits,
+        "per channel" if one.per_channel else "per tensor": one.per_channel != other.per_channel,
+    }
+    found = [word for word, differs in words.items() if differs]
+    return found[0] if len(found) == 1 else ""
+
+
+def _place(row: Row) -> tuple[str, str, str]:
+    return row.variant, row.engine, row.precision
+
+
+def _same_seeds(one: _Group, other: _Group) -> list[tuple[Row, Row]]:
+    """Return pairs of one seed; what has no chance in it stands beside every seed."""
+    by_seed = {row.seed: row for row in one}
+    alone = one[0] if len(one) == 1 and not one[0].learns else None
+    found = [(by_seed.get(row.seed, alone), row) for row in other]
+    return [(first, row) for first, row in found if first is not None]
+
+
+def sentence(name: str, found: Interval, other: str) -> str:
+    """Return what an interval of ``other`` minus ``name`` says.
+
+    >>> sentence("litert int8", Interval(0.31, 0.12, 0.52, 14), "float")
+    'litert int8 loses 0.31 points of mean IoU against float (0.12 to 0.52, 14 frames)'
+    """
+    if found.low is None or found.high is None:
+        return (
+            f"{name} against {other}: {_signed(-found.mean)} points of mean IoU over "
+            f"{found.count} frames, too few for an interval"
+        )
+    if found.low == found.high == 0:
+        return (
+            f"{name} against {other}: no difference, the same mean IoU on all {found.count} frames"
+        )
+    if not found.shows_a_difference:
+        span = f"{_signed(-found.high)} to {_signed(-found.low)}, {found.count} frames"
+        return (
+            f"{name} against {other}: no difference in mean IoU can be seen "
+            f"({_signed(-found.mean)} points, {span})"
+        )
+    loses = found.mean > 0
+    low, high = sorted((abs(found.low), abs(found.high)))
+    return (
+        f"{name} {'loses' if loses else 'gains'} {figure(abs(found.mean))} points of mean IoU "
+        f"against {other} ({figure(low)} to {figure(high)}, {found.count} frames)"
+    )
+
+
+def _signed(value: float) -> str:
+    """Return points with their sign, none on zero."""
+    text = figure(value)
+    return text if value < 0 or float(text) == 0 else f"+{text}"
+
+
+def _seeds(pairs: Sequence[tuple[Row, Row]]) -> str:
+    """Return how far the mean is apart between seeds, where there are several."""
+    means = [float(np.mean(paired([pair]))) for pair in pairs if paired([pair])]
+    if len(means) < 2:
+        return ""
+    gains = sorted(-mean for mean in means)
+    return f"; by seed {_signed(gains[0])} to {_signed(gains[-1])} points, {len(gains)} seeds"
+
+
+def _times(done: Sequence[Row], results: Results, names: dict[str, str]) -> Iterator[str]:
+    """Say time and size once for each engine and precision: the method does not change them."""
+    seen = set()
+    for row in done:
+        place = (row.variant, row.engine, row.precision, row.per_channel)
+        reference = results.row(row.reference)
+        if row.is_reference or place in seen or reference is None:
+            continue
+        seen.add(place)
+        facts = []
+        if row.total_ms and row.reference_ms:
+            mine, floats = np.asarray(row.total_ms), np.asarray(row.reference_ms)
+            low, high = bootstrap(_ratio_of_medians, mine, floats)
+            ratio = float(np.median(mine) / np.median(floats))
+            span = "" if low is None or high is None else f" ({figure(low)} to {figure(high)})"
+            facts.append(f"takes {figure(ratio)}{span} of float's time")
+        if row.size_bytes and reference.size_bytes:
+            facts.append(
+                f"its file has {figure(row.size_bytes / reference.size_bytes)} of the size"
+            )
+        if facts:
+            yield f"{names[row.key]}: {', '.join(facts)}"
+
+
+def _ratio_of_medians(mine: Values, floats: Values) -> Values:
+    return np.asarray(np.median(mine, axis=1) / np.median(floats, axis=1))
+
+
+def _reservations(
+    results: Results, done: Sequence[Row], groups: Sequence[_Group], intervals: int
+) -> Iterator[str]:
+    """Say what the sentences above do not cover."""
+    failures = len(results.rows) - len(done)
+    if failures:
+        yield f"{failures} of {len(results.rows)} rows failed and are not compared"
+    if any(group[0].learns and len(group) == 1 for group in groups):
+        yield "What learns was run with one seed: how far another seed's result lies is not known"
+    if intervals > 10:
+        yield (
+            f"{intervals} comparisons at 95 %: about {round(intervals * (1 - LEVEL))} of them may "
+            "show a difference by chance"
+        )
+    if results.quick:
+        yield "This is the quick form of the study: fewer steps and a smaller input than the whole"
+    yield (
+        f"All of it holds for frames like those of {results.evaluation}; the intervals are over "
+        "its frames"
+    )

@@ -1,0 +1,175 @@
+"""What a study says of its numbers: intervals with known answers, and no word beyond."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pytest
+from scipy import stats
+from study_of import results_of, row
+
+from edge_seg.study.conclusion import (
+    Interval,
+    bootstrap,
+    conclude,
+    interval,
+    paired,
+    sentence,
+    tail,
+)
+
+FLOAT = row("float", [90.0] * 12)
+
+
+def test_equal_values_have_an_interval_of_no_length() -> None:
+    assert interval([0.25] * 9) == Interval(0.25, 0.25, 0.25, 9)
+
+
+def test_few_values_have_none() -> None:
+    assert interval([1.0, 2.0, 3.0]) == Interval(2.0, None, None, 3)
+
+
+def test_it_is_as_long_as_students_for_normal_values() -> None:
+    values = np.random.default_rng(5).normal(1.0, 2.0, 40)
+    low, high = stats.t.interval(0.95, 39, values.mean(), stats.sem(values))
+    found = interval(values.tolist())
+    assert found.low is not None and found.high is not None
+    assert found.mean == pytest.approx(values.mean())
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.08)
+
+
+@pytest.mark.parametrize("count", [8, 14, 64, 1000])
+def test_the_tail_is_hesterbergs(count: int) -> None:
+    quantile = stats.t.ppf(0.975, count - 1)
+    exact = stats.norm.cdf(-np.sqrt(count / (count - 1)) * quantile)
+    assert tail(count) == pytest.approx(exact, rel=0.03)
+
+
+def test_it_covers_the_mean_nineteen_times_in_twenty() -> None:
+    random = np.random.default_rng(0)
+    hits = 0
+    for _ in range(300):
+        low, high = bootstrap(lambda rows: rows.mean(axis=1), random.normal(0.0, 1.0, 12))
+        assert low is not None and high is not None
+        hits += low < 0 < high
+    assert 0.92 < hits / 300 < 0.98
+
+
+def test_pairs_are_frame_by_frame_and_seeds_are_averaged() -> None:
+    one = row("float", [90.0, 80.0, None, 70.0])
+    first, second = row("qat", [89.0, 81.0, 50.0, None]), row("qat", [87.0, 81.0, 50.0, 69.0])
+    assert paired([(one, first)]) == [1.0, -1.0]
+    assert paired([(one, first), (one, second)]) == [2.0, -1.0, 1.0]
+
+
+def test_sentences_say_which_way_and_how_surely() -> None:
+    assert sentence("a", Interval(0.31, 0.12, 0.52, 14), "float") == (
+        "a loses 0.31 points of mean IoU against float (0.12 to 0.52, 14 frames)"
+    )
+    assert sentence("a", Interval(-0.31, -0.52, -0.12, 14), "b") == (
+        "a gains 0.31 points of mean IoU against b (0.12 to 0.52, 14 frames)"
+    )
+    assert sentence("a", Interval(0.1, -0.2, 0.4, 14), "b") == (
+        "a against b: no difference in mean IoU can be seen "
+        "(-0.10 points, -0.40 to +0.20, 14 frames)"
+    )
+    assert sentence("a", Interval(0.0, 0.0, 0.0, 14), "b") == (
+        "a against b: no difference, the same mean IoU on all 14 frames"
+    )
+    assert "too few for an interval" in sentence("a", Interval(0.1, None, None, 3), "b")
+
+
+def test_equal_rows_differ_in_nothing() -> None:
+    said = conclude(results_of(FLOAT, row("ptq", FLOAT.image_miou), row("qat", FLOAT.image_miou)))
+    assert said[0] == (
+        "onnxruntime int8 ptq against float: no difference, the same mean IoU on all 12 frames; "
+        "the same class on 99.00 % (99.00 to 99.00) of pixels"
+    )
+    assert said[2].startswith("onnxruntime int8 qat against ptq: no difference, the same")
+    assert not any(" loses " in line or " gains " in line for line in said)
+
+
+def test_a_loss_on_every_frame_is_a_loss() -> None:
+    drops = [0.5 + 0.01 * index for index in range(13)]  # their mean is 0.56
+    worse = row("ptq", [90.0 - drop for drop in drops])
+    better = row("qat", [90.0] * 13)
+    said = conclude(results_of(row("float", [90.0] * 13), worse, better))
+    assert said[0].startswith(
+        "onnxruntime int8 ptq loses 0.56 points of mean IoU against float (0.5"
+    )
+    assert said[2].startswith("onnxruntime int8 qat gains 0.56 points of mean IoU against ptq (0.5")
+
+
+def test_rows_that_differ_in_more_than_one_thing_are_not_compared() -> None:
+    coarse = row("qat", [80.0] * 12, bits=4, key="coarse")
+    said = conclude(results_of(FLOAT, row("ptq", [89.0] * 12), coarse))
+    assert not any("against ptq" in line or "against 7 bit" in line for line in said)
+    alike = row("ptq", [80.0] * 12, bits=4, key="coarse")
+    said = conclude(results_of(FLOAT, row("ptq", [89.0] * 12), alike))
+    assert any(line.startswith("onnxruntime int8 ptq 4 bit loses 9.00") for line in said)
+
+
+def test_equal_masks_are_said_to_be_equal() -> None:
+    ptq, qat = row("ptq", [89.0] * 12), row("qat", [89.0] * 12)
+    results = results_of(FLOAT, ptq, qat)
+    table = {ptq.key: {qat.key: 100.0}, qat.key: {ptq.key: 100.0}}
+    said = conclude(msgspec.structs.replace(results, agreements=table))
+    assert "onnxruntime int8 qat gives the same masks as ptq, pixel for pixel" in said
+    table[ptq.key][qat.key] = 99.999
+    said = conclude(msgspec.structs.replace(results, agreements=table))
+    assert not any("the same masks" in line for line in said)
+
+
+def test_pairs_that_show_nothing_share_a_sentence_with_the_farthest_reach() -> None:
+    noise = np.random.default_rng(1).normal(0.0, 0.2, (3, 12))
+    rows = [row(name, (90 + noise[i]).tolist()) for i, name in enumerate(("ptq", "qat", "own"))]
+    said = [line for line in conclude(results_of(FLOAT, *rows)) if "pairs of rows" in line]
+    assert len(said) == 1
+    assert said[0].startswith(
+        "onnxruntime int8: no difference in mean IoU can be seen in 3 pairs of rows"
+    )
+    reaches = []
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        found = interval((noise[one] - noise[other]).tolist())
+        assert found.low is not None and found.high is not None
+        assert found.low < 0 < found.high
+        reaches.append(max(-found.low, found.high))
+    assert f"reaches is {max(reaches):.2f} points (" in said[0]
+
+
+def test_one_seed_is_said_to_be_one_and_several_are_put_together() -> None:
+    alone = conclude(results_of(FLOAT, row("qat", [89.0] * 12, learns=True)))
+    assert (
+        "What learns was run with one seed: how far another seed's result lies is not known"
+        in alone
+    )
+    seeds = [
+        row("qat", [90.0 - loss] * 12, learns=True, seed=seed, key=f"qat-{seed}")
+        for seed, loss in enumerate((1.0, 2.0, 3.0))
+    ]
+    said = conclude(results_of(FLOAT, *seeds))
+    assert said[0].startswith(
+        "onnxruntime int8 qat loses 2.00 points of mean IoU against float (2.00 to 2.00, 12 frames)"
+        "; by seed -3.00 to -1.00 points, 3 seeds"
+    )
+    assert not any("one seed" in line for line in said)
+
+
+def test_time_is_a_ratio_of_medians_and_size_a_share() -> None:
+    reference = msgspec.structs.replace(FLOAT, size_bytes=8_000_000)
+    fast = row(
+        "ptq", [90.0] * 12, size_bytes=2_000_000, total_ms=[5.0] * 20, reference_ms=[10.0] * 20
+    )
+    said = conclude(results_of(reference, fast))
+    assert (
+        "onnxruntime int8 ptq: takes 0.50 (0.50 to 0.50) of float's time, "
+        "its file has 0.25 of the size"
+    ) in said
+
+
+def test_what_is_not_known_is_said() -> None:
+    lost = row("qat", [90.0] * 12, status="failed", reason="no kernel")
+    said = conclude(results_of(FLOAT, lost, quick=True))
+    assert "1 of 2 rows failed and are not compared" in said
+    assert any("quick form" in line for line in said)
+    assert any("frames like those of few" in line for line in said)

@@ -1,0 +1,219 @@
+"""A study's file: what is read from it, what its quick form changes, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from study_of import write_plan
+
+from edge_seg.errors import EdgeSegError
+from edge_seg.frames import FrameSet
+from edge_seg.study import plan as plans
+from edge_seg.study.expand import expand
+from edge_seg.study.jobs import digest_of
+from edge_seg.study.plan import Lesson, Method, Row, read_plan
+
+TEXT = """
+schema = "edge-seg/study-1"
+threads = 2
+[study]
+name = "mine"
+title = "Mine"
+[[variants]]
+name = "small"
+model = "lane-unet"
+weights = "train"
+size = "96x192"
+options = {base = 16}
+train = {steps = 400, crop = "64x128"}
+[[variants]]
+name = "deep"
+model = "deeplabv3plus-mobilenetv2"
+[methods.long]
+base = "qat"
+labels = true
+lesson = {steps = 300, delay = 50}
+[grid]
+engines = ["onnxruntime"]
+methods = ["ptq", "long"]
+rows = [{engine = "litert", precision = "float16"}]
+[quick.study]
+title = "Mine, quickly"
+[quick.variants.small]
+train = {steps = 20}
+[quick.methods.long.lesson]
+steps = 30
+[quick.grid]
+methods = ["ptq"]
+"""
+
+
+def write(folder: Path, text: str = TEXT) -> Path:
+    path = folder / "mine.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_plan_is_read_by_value(tmp_path: Path) -> None:
+    plan = read_plan(write(tmp_path))
+    small, deep = plan.variants
+    assert (small.weights, small.size, small.options) == ("train", "96x192", {"base": 16})
+    assert small.train is not None and (small.train.steps, small.train.crop) == (400, "64x128")
+    assert (deep.weights, deep.size, deep.train) == ("shipped", "", None)
+    assert plan.methods == {
+        "long": Method(base="qat", labels=True, lesson=Lesson(steps=300, delay=50))
+    }
+    assert plan.grid.rows == (Row(engine="litert", precision="float16"),)
+    assert (plan.grid.seeds, plan.grid.bits, plan.threads) == ((0,), (7,), 2)
+    assert not plan.is_quick and plan.folder == str(tmp_path)
+
+
+def test_quick_merges_tables_and_replaces_all_else(tmp_path: Path) -> None:
+    plan = read_plan(write(tmp_path), quick=True)
+    assert plan.is_quick and plan.study.title == "Mine, quickly" and plan.study.name == "mine"
+    small, deep = plan.variants
+    assert small.train is not None and (small.train.steps, small.train.crop) == (20, "64x128")
+    assert deep.name == "deep"
+    assert plan.methods["long"].lesson == Lesson(steps=30, delay=50)
+    assert plan.grid.methods == ("ptq",) and plan.grid.engines == ("onnxruntime",)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("threads = 2", "threds = 2", "unknown key 'threds': did you mean 'threads'?"),
+        ("methods = [", "method = [", "unknown key 'method' in grid: did you mean 'methods'?"),
+        ("labels = true", "label = true", "in methods: did you mean 'labels'?"),
+        ("steps = 400", "step = 400", "unknown key 'step' in variants.train"),
+        ('size = "96x192"', 'size = "96*192"', "variants"),
+        ("threads = 2", "is_quick = true", "unknown key 'is_quick'"),
+        ("study-1", "study-9", "is of schema 'edge-seg/study-9': this edge-seg reads"),
+        ("threads = 2", "threads = ", "is no TOML"),
+    ],
+)
+def test_what_is_wrong_is_one_line_with_the_file(
+    tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    assert old in TEXT
+    path = write(tmp_path, TEXT.replace(old, new, 1))
+    with pytest.raises(EdgeSegError) as caught:
+        read_plan(path)
+    assert said in str(caught.value) and str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_quick_names_what_there_is(tmp_path: Path) -> None:
+    with pytest.raises(EdgeSegError, match=r"no variant 'smal': did you mean 'small'"):
+        read_plan(
+            write(tmp_path, TEXT.replace("quick.variants.small", "quick.variants.smal")), True
+        )
+    with pytest.raises(EdgeSegError, match="has no quick form"):
+        read_plan(write(tmp_path, TEXT.partition("[quick.study]")[0]), True)
+    with pytest.raises(EdgeSegError, match=r"no study 'deeplab_ptq_qt'.*did you mean"):
+        plans.find("deeplab_ptq_qt")
+
+
+def test_every_shipped_study_can_be_read_in_both_forms() -> None:
+    assert plans.shipped()
+    for name, path in plans.shipped().items():
+        for quick in (False, True):
+            plan = read_plan(path, quick)
+            assert plan.study.name == name and plan.study.question
+            trainings, runs = expand(plan)
+            keys = [job.key for job in (*trainings, *runs)]
+            assert len(set(keys)) == len(keys)
+
+
+def test_the_grid_is_crossed_and_every_row_is_there_once(
+    tmp_path: Path, road_frames: FrameSet, few_frames: FrameSet
+) -> None:
+    grid = """
+        [methods.long]
+        base = "qat"
+        [grid]
+        engines = ["onnxruntime", "litert"]
+        precisions = ["int8", "float16", "float32"]
+        methods = ["ptq", "long"]
+        bits = [7, 4]
+        per_channel = [true, false]
+        seeds = [0, 1, 2]
+        rows = [{engine = "onnxruntime"}]
+    """
+    trainings, runs = expand(read_plan(write_plan(tmp_path, road_frames, few_frames, grid)))
+    assert trainings == []
+    int8 = [run for run in runs if run.precision == "int8"]
+    # 2 engines, 2 widths, 2 grids; ptq once, as it has no chance in it, long for 3 seeds.
+    assert len(int8) == 2 * 2 * 2 * (1 + 3)
+    others = [(run.engine, run.precision) for run in runs if run.precision != "int8"]
+    # The reference, and LiteRT's own two: ONNX Runtime has no float16.
+    assert others == [("onnxruntime", "float32"), ("litert", "float16"), ("litert", "float32")]
+    assert {run.reference for run in runs} == {"net-onnxruntime-float32-s0"}
+    assert len({run.key for run in runs}) == len({digest_of(run) for run in runs}) == len(runs)
+    assert {run.size for run in runs} == {(32, 64)} and {run.threads for run in runs} == {1}
+
+
+def test_a_trained_variant_has_a_float_row_for_every_seed(
+    tmp_path: Path, road_frames: FrameSet, few_frames: FrameSet
+) -> None:
+    grid = """
+        weights = "train"
+        train = {steps = 5, crop = "32x64"}
+        [grid]
+        engines = ["onnxruntime"]
+        seeds = [3, 4]
+    """
+    path = write_plan(tmp_path, road_frames, few_frames, grid)
+    text = path.read_text().replace("little_network:make", "lane-unet")
+    path.write_text(text.replace("[data]", f'[data]\ntrain = "{road_frames.path}"'))
+    trainings, runs = expand(read_plan(path))
+    assert [training.settings.seed for training in trainings] == [3, 4]
+    assert [run.key for run in runs] == [
+        "net-onnxruntime-float32-s3",
+        "net-onnxruntime-float32-s4",
+        "net-onnxruntime-int8-ptq-s3",
+        "net-onnxruntime-int8-ptq-s4",
+    ]
+    assert [run.training for run in runs] == 2 * ["net-train-s3", "net-train-s4"]
+    assert runs[0].weights == trainings[0].output != runs[1].weights
+    assert all(run.learns for run in runs)
+    path.write_text(path.read_text().replace("[grid]", "options = {bas = 16}\n[grid]"))
+    plan = read_plan(path)
+    with pytest.raises(EdgeSegError, match="did you mean 'base'"):
+        expand(plan)
+
+
+@pytest.mark.parametrize(
+    ("grid", "said"),
+    [
+        ('engines = ["openvio"]', "did you mean 'openvino'"),
+        ('engines = ["onnxruntime"]\nprecisions = ["int9"]', "did you mean 'int8'"),
+        (
+            'engines = ["onnxruntime"]\nmethods = ["ptp"]',
+            "unknown method 'ptp': did you mean 'ptq'",
+        ),
+        ('rows = [{engine = "onnxruntime", precision = "float16"}]', "has no precision 'float16'"),
+        ('engines = ["litert"]\nvariants = ["nets"]', "did you mean 'net'"),
+        ("seeds = [1]", "the grid has no rows"),
+    ],
+)
+def test_what_cannot_be_run_is_found_before_anything_runs(
+    tmp_path: Path, road_frames: FrameSet, few_frames: FrameSet, grid: str, said: str
+) -> None:
+    plan = read_plan(write_plan(tmp_path, road_frames, few_frames, f"[grid]\n{grid}"))
+    with pytest.raises(EdgeSegError) as caught:
+        expand(plan)
+    assert said in str(caught.value)
+
+
+def test_a_jobs_digest_follows_content_and_not_places(
+    tmp_path: Path, road_frames: FrameSet, few_frames: FrameSet
+) -> None:
+    path = write_plan(tmp_path, road_frames, few_frames, '[grid]\nengines = ["onnxruntime"]')
+    _, (run, *_) = expand(read_plan(path))
+    moved = msgspec.structs.replace(run.calibration, place="/elsewhere")
+    assert digest_of(msgspec.structs.replace(run, calibration=moved)) == digest_of(run)
+    other = msgspec.structs.replace(run.calibration, digest="another")
+    assert digest_of(msgspec.structs.replace(run, calibration=other)) != digest_of(run)
+    assert digest_of(msgspec.structs.replace(run, threads=2)) != digest_of(run)
