@@ -114,9 +114,10 @@ def _resize(
 
 
 def _reshape(given: Attributes, x: Tensor, shape: Tensor) -> Tensor:
-    sizes = [int(n) for n in shape]
+    """Reshape to ``sizes``, one frame's shape: of several, the first axis has them all."""
+    sizes = list(given.get("sizes", shape.tolist()))
     sizes = [x.shape[i] if n == 0 else n for i, n in enumerate(sizes)]
-    if -1 not in sizes:  # written for one frame: of several, the first axis has them all
+    if -1 not in sizes:
         sizes[0] *= x.numel() // math.prod(sizes)
     return x.reshape(sizes)
 

@@ -24,7 +24,7 @@ from torch import Tensor
 from edge_seg.errors import EdgeSegError
 from edge_seg.preprocess import Frame
 from edge_seg.quantize.float_graph import FRAME, LOGITS
-from edge_seg.quantize.graph import layer_name
+from edge_seg.quantize.graph import layer_name, shape
 from edge_seg.quantize.learn.operators import OPERATORS, Attributes, Operator
 
 T = TypeVar("T")
@@ -65,7 +65,8 @@ class Program:
                     f"layer '{layer_name(node.name)}' is a {node.op_type}, which cannot be run in "
                     "PyTorch here: --method ptq does without"
                 )
-        self.nodes = _nodes(_with_pairs([n for n in graph.graph.node if n.op_type != "Constant"]))
+        given = [node for node in graph.graph.node if node.op_type != "Constant"]
+        self.nodes = _nodes(_with_pairs(given), _shapes(graph))
 
     def __call__(
         self,
@@ -161,7 +162,17 @@ def _with_pairs(given: list[onnx.NodeProto]) -> list[onnx.NodeProto]:
     return nodes
 
 
-def _nodes(given: list[onnx.NodeProto]) -> list[Node]:
+def _shapes(graph: onnx.ModelProto) -> dict[str, list[int]]:
+    """Return the shape of each tensor that a Reshape writes, for one frame, where it is known."""
+    written = {node.output[0] for node in graph.graph.node if node.op_type == "Reshape"}
+    if not written:
+        return {}
+    inferred = onnx.shape_inference.infer_shapes(graph, data_prop=True).graph
+    found = {value.name: list(shape(value)) for value in (*inferred.value_info, *inferred.output)}
+    return {name: found[name] for name in written if 0 not in found.get(name, [0])}
+
+
+def _nodes(given: list[onnx.NodeProto], shapes: Mapping[str, list[int]]) -> list[Node]:
     made = {name for node in given for name in node.output} - {LOGITS}
     reads = [tuple(made.intersection(node.input)) for node in given]
     last = {name: index for index, names in enumerate(reads) for name in names}
@@ -169,7 +180,8 @@ def _nodes(given: list[onnx.NodeProto]) -> list[Node]:
         Node(
             operator=node.op_type,
             name=node.name,
-            attributes={a.name: helper.get_attribute_value(a) for a in node.attribute},
+            attributes={a.name: helper.get_attribute_value(a) for a in node.attribute}
+            | ({"sizes": shapes[node.output[0]]} if node.output[0] in shapes else {}),
             inputs=tuple(node.input),
             output=node.output[0],
             last_read=tuple(name for name in reads[index] if last[name] == index),
