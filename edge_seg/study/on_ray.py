@@ -184,6 +184,6 @@ def _import_ray() -> Any:
         import ray
     except ImportError as error:
         raise MissingRuntimeError(
-            "--ray needs Ray, which is not installed: pip install ray"
+            "--ray needs Ray, which is not installed: pip install 'edge-seg[ray]'"
         ) from error
     return ray
