@@ -66,10 +66,10 @@ def quantize_one_layer(graph: onnx.ModelProto, recipe: Recipe, layer: str) -> on
 
 
 def _require_its_recipe(graph: onnx.ModelProto, recipe: Recipe) -> None:
-    foreign = sorted(set(layers(graph)) ^ set(recipe.layers))
+    foreign = sorted(set(recipe.layers) - set(layers(graph)))
     if foreign:
         raise EdgeSegError(
-            f"the recipe is of another model: {len(foreign)} layers are in one of the two alone, "
+            f"the recipe is of another model: {len(foreign)} of its layers are not in this one, "
             f"such as '{foreign[0]}'; pack the model again"
         )
 

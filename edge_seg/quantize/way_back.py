@@ -4,7 +4,7 @@
 
 Steps that change weights do so on the folded float graph. fbgemm, qnnpack and LiteRT start from the
 module: they get the same numbers here, in layers that have taken up their batch norm as the graph's
-have.
+have; one without effect stays in its place.
 """
 
 from __future__ import annotations
@@ -57,10 +57,20 @@ def with_weights_of(model: Model, graph: onnx.ModelProto) -> Model:
         layer.weight = nn.Parameter(torch.from_numpy(np.ascontiguousarray(weight)))
         layer.bias = nn.Parameter(torch.from_numpy(bias))
         if name in norms:
-            module.set_submodule(norms[name], nn.Identity())
+            module.set_submodule(norms[name], _without_effect(layer))
     _require_same(module, model, graph)
     digest = state_digest(module.state_dict(), model.digest)
     return replace(model, module=module.eval().requires_grad_(False), digest=digest)
+
+
+def _without_effect(layer: nn.Module) -> nn.BatchNorm2d:
+    """Return a batch norm that changes nothing.
+
+    Toolchains fuse it away as any other; an Identity between a convolution and its activation
+    keeps PyTorch's from seeing that the two are one kernel.
+    """
+    assert isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
+    return nn.BatchNorm2d(layer.out_channels, eps=0.0).eval()
 
 
 def _norms_behind(module: nn.Module, spec: InputSpec) -> dict[str, str]:
