@@ -1,8 +1,9 @@
 """LiteRT's file: the module, converted with channels last, then quantized by the recipe.
 
-Precisions: ``int8`` is static, weights per channel, int8 in and out, no float operator;
-``float16`` halves the weights and ``dynamic`` quarters them, both compute in float; ``w8a16``
-has 16-bit activations, for which there are only reference kernels. The converter is
+Precisions: ``int8`` is static, weights per channel, int8 in and out, no float operator but what
+brings small logits to the network's size; ``float16`` halves the weights and ``dynamic`` quarters
+them, both compute in float; ``w8a16`` has 16-bit activations, for which there are only reference
+kernels. The converter is
 litert-torch, the quantizer ai-edge-quantizer. The latter's calibration is left alone: it is a
 moving average, which cuts rare peaks and weighs the first frame most.
 """
@@ -26,8 +27,8 @@ from edge_seg.engines.lowering import CannotLowerError, Source
 from edge_seg.engines.session import Options
 from edge_seg.errors import in_one_line
 from edge_seg.files import scratch_folder
-from edge_seg.quantize.float_graph import NORMALISE
-from edge_seg.quantize.graph import consumers, layers
+from edge_seg.quantize.float_graph import LOGITS, NORMALISE
+from edge_seg.quantize.graph import consumers, layers, producer
 from edge_seg.quiet import quiet
 
 if TYPE_CHECKING:
@@ -153,12 +154,23 @@ def _leave_float(manager: RecipeManager, source: Source) -> None:
     from ai_edge_quantizer.algorithm_manager import AlgorithmName
     from ai_edge_quantizer.qtyping import TFLOperationName
 
-    for name in _layer_outputs(source.graph, source.recipe.float_layers):
+    kept = _layer_outputs(source.graph, source.recipe.float_layers)
+    for name in kept | _resized_logits(source.graph):
         manager.add_quantization_config(
             rf"^{re.escape(name)}(;|$)",
             TFLOperationName.ALL_SUPPORTED,
             algorithm_key=AlgorithmName.NO_QUANTIZE,
         )
+
+
+def _resized_logits(graph: onnx.ModelProto) -> set[str]:
+    """Return the logits, and what they are resized from; nothing where they are not resized.
+
+    Between two pixels of a small map most of a resize's values lie close together: on an int8 grid
+    a boundary moves by pixels.
+    """
+    resize = producer(graph, LOGITS)
+    return {LOGITS, resize.input[0]} if resize is not None and resize.op_type == "Resize" else set()
 
 
 def _layer_outputs(graph: onnx.ModelProto, names: tuple[str, ...]) -> set[str]:
