@@ -49,7 +49,11 @@ def import_(
     name: NameOption = None,
     dataset: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="What published data set FOLDER is: cityscapes, voc."),
+        typer.Option(
+            metavar="NAME",
+            help="What published data set FOLDER is: camvid, cityscapes, coco, coco-stuff, "
+            "culane, isbi, nyuv2, nyuv2-13, pets, tusimple, voc.",
+        ),
     ] = None,
     split: Annotated[
         str | None, typer.Option(help="The data set's list: val, train, test, ...")

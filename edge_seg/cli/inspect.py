@@ -118,7 +118,8 @@ def _candidates(bundle: Bundle) -> Table:
         numbers = (row.miou, row.drop, row.p50_ms, row.p99_ms, megabytes)
         cells = [figure(number) for number in numbers]
         by = f"run by {row.run_by} in its place" if row.run_by else ""
-        table.add_row(_plain(row.label), *cells, row.status, _plain(row.reason or by))
+        how = "; ".join(filter(None, [row.method if row.method != "ptq" else "", by]))
+        table.add_row(_plain(row.label), *cells, row.status, _plain(row.reason or how))
     return table
 
 

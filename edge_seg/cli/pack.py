@@ -83,7 +83,7 @@ def command(
     weight_bits: Annotated[
         int,
         typer.Option(
-            help="Of a weight: 7, 4, 3, 2, 1; fewer than 7 save storage alone.",
+            help="Levels of a weight, in bits: 7, 4, 3, 2, 1; stored as bytes all the same.",
             rich_help_panel=GRID,
         ),
     ] = 7,

@@ -82,6 +82,8 @@ def command(
     if markdown is not None:
         write_markdown(markdown, results)
     console.output.print(results_table(results))
+    if not any(row.status == "done" for row in results.rows):
+        raise EdgeSegError(f"no row could be run: {results.rows[0].reason}")
     for line in results.conclusion:
         console.output.print(f"- {line}.", markup=False)
     console.output.print(f"{folder / 'study.html'}", markup=False)

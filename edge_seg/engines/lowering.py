@@ -23,13 +23,16 @@ class Source:
 
     ``graph`` is the folded float graph (uint8 frame in, float logits out), ``recipe`` the
     quantization decisions on it, ``frames`` the calibration frames at the network's size
-    (uint8 BGR) for toolchains that can only calibrate themselves.
+    (uint8 BGR) for toolchains that can only calibrate themselves. ``no_module`` says why the
+    model's module does not have the graph's weights, where it does not: engines that start from
+    the module cannot take the source then.
     """
 
     model: Model
     graph: onnx.ModelProto
     recipe: Recipe
     frames: Sequence[Frame]
+    no_module: str = ""
 
 
 class CannotLowerError(EdgeSegError):

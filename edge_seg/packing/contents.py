@@ -198,7 +198,7 @@ def documents(
         versions=manifest.versions,
         machine=manifest.machine,
         agreement=agreement,
-        notes=_notes(manifest, agreement),
+        notes=[*_method_notes(champion), *_notes(manifest, agreement)],
         inspections=dict(inspections),
     )
     return {
@@ -240,6 +240,14 @@ def _samples(frames: FrameSet, shown: Shown, reference: str, champion: str) -> l
         int8_mask = shown.masks[champion][position]
         rows.append(Sample(frame.id, frame.image, float_mask, int8_mask, frame.mask))
     return rows
+
+
+def _method_notes(champion: Contestant) -> list[str]:
+    """Say what was done to the weights, and what it found."""
+    if champion.method in ("", "ptq"):
+        return []
+    recipe = champion.source.recipe
+    return [f"method {recipe.method}, ranges by {recipe.range_rule}", *recipe.notes]
 
 
 def _notes(manifest: Manifest, agreement: dict[str, float]) -> list[str]:

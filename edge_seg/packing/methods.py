@@ -79,6 +79,8 @@ def parse_method(text: str) -> tuple[str, ...]:
     """
     wanted: set[str] = set()
     for name in text.split("+"):
+        if name == AUTO:
+            raise EdgeSegError("method 'auto' stands alone: it tries the others by itself")
         if name not in METHODS:
             known = [*METHODS, AUTO]
             raise EdgeSegError(f"unknown method '{name}': {closest(name, known)}")
@@ -103,7 +105,7 @@ def improve(
     Raises `EdgeSegError` where there is no such method, or the model is none for it.
     """
     from edge_seg.quantize.coarse import with_coarse_weights
-    from edge_seg.quantize.way_back import with_weights_of
+    from edge_seg.quantize.way_back import NoWayBackError, with_weights_of
 
     teaching = _Teaching(lesson, labels)
     steps = parse_method(method)
@@ -114,8 +116,11 @@ def improve(
     graph = with_coarse_weights(draft.graph, draft.recipe)
     if graph is source.graph:
         return replace(source, recipe=draft.recipe)
-    model = with_weights_of(source.model, graph)
-    return replace(source, model=model, graph=graph, recipe=draft.recipe)
+    made = replace(source, graph=graph, recipe=draft.recipe)
+    try:
+        return replace(made, model=with_weights_of(source.model, graph))
+    except NoWayBackError as error:  # the graph's engines go on without PyTorch's
+        return replace(made, no_module=str(error))
 
 
 def _step(step: str, draft: Draft, cache: Cache, track: Track, teaching: _Teaching) -> Draft:

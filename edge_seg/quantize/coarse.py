@@ -4,8 +4,8 @@
 
 Each last step (7, 3, 1) divides 63, so that the coarse grid lies in the seven bits that the
 engines' kernels get (`limits` has the quantizer put the largest magnitude there): they run such
-weights as they are, and a packed byte holds one that would fit in half of it or less. What is
-gained is size in storage, and it is said as that.
+weights as they are, a byte each. What a store of fewer bits would gain is computed, and said as
+that.
 
 One bit is the sign of a weight times the mean magnitude of its channel, the least squares choice
 (Rastegari et al. 2016, "XNOR-Net", arXiv:1603.05279, section 3.1; BinaryConnect, Courbariaux et al.

@@ -8,9 +8,11 @@ shape is compared, which never changes here; torch.export, which follows values,
 
 from __future__ import annotations
 
+import contextlib
 import linecache
+import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +39,7 @@ def require_one_way(
     if not places or model.module is None:
         return
     try:
-        with quiet(), warnings.catch_warnings():
+        with quiet(), _no_logs(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.export.export(model.module, (example,), strict=False)
     except GuardOnDataDependentSymNode as error:
@@ -48,6 +50,17 @@ def require_one_way(
         ) from error
     except Exception:  # not everything that can be traced can be exported: it says nothing here
         return
+
+
+@contextlib.contextmanager
+def _no_logs() -> Iterator[None]:
+    """Keep torch from printing the graph that it got to: it logs that as an error."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _line(place: warnings.WarningMessage) -> str:

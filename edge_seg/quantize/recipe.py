@@ -24,7 +24,7 @@ class Weights(msgspec.Struct, frozen=True):
     Seven bits leave the top bit free, so that the uint8 x int8 kernels of x86 processors
     without VNNI cannot saturate their 16-bit sums (ONNX Runtime's ``reduce_range``): the
     same file then gives the same masks on every x86 machine. Fewer bits are coarser weights in the
-    same kernels (`quantize.coarse`): smaller to store, no faster.
+    same kernels (`quantize.coarse`), in files as large.
     """
 
     bits: int = 7

@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from edge_seg.errors import EdgeSegError
+from edge_seg.quantize.coarse import output_axis
 from edge_seg.quantize.float_graph import NORMALISE
 from edge_seg.quantize.graph import layers
 from edge_seg.quantize.qdq import producer_of_cast
@@ -115,7 +116,7 @@ def _parameters(
 ) -> tuple[Array, Array]:
     """Return weight and bias as the module has them: of normalised RGB, if it reads the frame."""
     weight = weight_of(graph, node).astype(np.float64)
-    if node.op_type == "MatMul":
+    if node.op_type in ("MatMul", "Gemm") and output_axis(node) == 1:
         weight = weight.T
     channels = weight.shape[0]
     if node.op_type == "ConvTranspose":
@@ -140,6 +141,6 @@ def _require_same(module: nn.Module, model: Model, graph: onnx.ModelProto) -> No
     apart = sqnr_db(simulate(graph, [frame]), mine)
     if apart < SAME_DB:
         raise NoWayBackError(
-            f"the module with the graph's weights gives other logits ({apart:.0f} dB): "
-            "--method ptq leaves them alone"
+            f"with the weights that the method made, PyTorch's network gives other logits than "
+            f"the graph ({apart:.0f} dB of signal to noise, {SAME_DB:.0f} are the least)"
         )

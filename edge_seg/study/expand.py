@@ -136,6 +136,11 @@ def _plain(row: Row) -> Row:
 def method_of(plan: Plan, name: str) -> Method:
     """Return a method with its base; raises `EdgeSegError` for one that there is not."""
     method = plan.methods.get(name, Method())
+    if name in METHODS and method.base not in ("", name):
+        raise EdgeSegError(
+            f"methods.{name} is based on '{method.base}': call it something else, '{name}' has a "
+            "meaning of its own"
+        )
     base = method.base or name
     try:
         parse_method(base)

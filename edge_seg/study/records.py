@@ -9,7 +9,7 @@ A run that failed is a record, too, with its reason; it is tried again by the ne
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -165,7 +165,7 @@ def read_records(folder: Path, jobs: Iterable[JobType]) -> dict[str, Record]:
         record = read_record(record_path(folder, job.key))
         if record is None or record.status != "done" or record.digest != digest_of(job):
             continue
-        if _files_are_there(folder, record):
+        if _files_are_there(folder, record) and _is_whole(record):
             found[job.key] = record
     return found
 
@@ -190,6 +190,16 @@ def _files_are_there(folder: Path, record: Record) -> bool:
             return True
     path, digest = wanted
     return path.is_file() and sha256_file(path) == digest
+
+
+def _is_whole(record: Record) -> bool:
+    """Say whether every frame has its value: a record may have been edited."""
+    measured = record.result
+    if not isinstance(measured, Measured):
+        return True
+    each: list[Sequence[object]] = [measured.image_miou, measured.image_agreement]
+    each += [*measured.image_iou.values(), *measured.image_dice.values()]
+    return all(len(values) == len(measured.images) for values in each)
 
 
 def require_own(folder: Path, name: str) -> None:

@@ -131,8 +131,8 @@ def test_each_step_is_a_line_on_stderr_and_the_report_has_the_command(
     line = re.compile(r"^ +(\d+\.\d) s  (.{22}) ", re.M)
     shown = [(name.rstrip(), seconds) for seconds, name in line.findall(done.stderr)]
     assert [name for name, _ in shown] == [
-        "load", "calibration set", "fold", "ranges", "sensitivity",
-        "onnxruntime float32", "onnxruntime int8", "latency", "golden frames", "bundle",
+        "load", "calibration set", "fold", "ranges", "method", "onnxruntime float32",
+        "onnxruntime int8", "latency", "sensitivity", "golden frames", "bundle",
     ]  # fmt: skip
     assert not line.search(done.stdout)
     record = json.loads(out.with_suffix(".json").read_text())

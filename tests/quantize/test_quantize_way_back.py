@@ -16,9 +16,11 @@ from edge_seg.preprocess import InputSpec
 from edge_seg.quantize import float_graph
 from edge_seg.quantize.bias_correction import correct_biases
 from edge_seg.quantize.equalization import equalize
+from edge_seg.quantize.graph import layers
 from edge_seg.quantize.recipe import Weights
 from edge_seg.quantize.sensitivity import simulate, sqnr_db
 from edge_seg.quantize.way_back import NoWayBackError, with_weights_of
+from edge_seg.quantize.weights import set_weight, weight_of
 
 FRAMES = [noise_frame(16, 24, seed) for seed in range(4)]
 IMAGENET = InputSpec(16, 24, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -65,3 +67,31 @@ def test_another_network_s_graph_is_refused() -> None:
     with pytest.raises(NoWayBackError, match="gives other logits"):
         with_weights_of(given, float_graph(other))
     assert np.isfinite(module_logits(given, FRAMES[0])).all()
+
+
+class Tokens(nn.Module):
+    """A linear layer of another width in and out: folded, its weights are (in, out)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(5)
+            self.first, self.linear = nn.Conv2d(3, 8, 3, padding=1), nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        tokens = torch.relu(self.first(x)).permute(0, 2, 3, 1)
+        return self.linear(tokens).permute(0, 3, 1, 2)
+
+
+def test_a_linear_layer_gets_its_weights_the_right_way_round() -> None:
+    model = model_of(Tokens().eval(), InputSpec(16, 24))
+    graph = float_graph(model)
+    (node,) = layers(graph)["linear"]
+    set_weight(graph, node, 2 * weight_of(graph, node))
+    back = with_weights_of(model, graph)
+    assert back.module is not None and model.module is not None
+    torch.testing.assert_close(
+        back.module.get_submodule("linear").weight,
+        2 * model.module.get_submodule("linear").weight.detach(),
+        check_device=False,
+    )

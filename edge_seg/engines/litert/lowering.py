@@ -44,6 +44,8 @@ ACTIVATION_BITS = {"int8": 8, "w8a16": 16}
 
 def lower(source: Source, precision: str, options: Options) -> bytes:
     """Return a .tflite file; raises `CannotLowerError` where the toolchain has no way."""
+    if source.no_module:
+        raise CannotLowerError(source.no_module)
     if source.model.module is None:
         raise CannotLowerError(
             "LiteRT's converter reads PyTorch, and the model came as ONNX: bring it as "

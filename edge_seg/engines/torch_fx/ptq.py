@@ -31,6 +31,8 @@ from edge_seg.preprocess import Frame, InputSpec
 
 def module_of(source: Source) -> nn.Module:
     """Return the model's module; raises `CannotLowerError` where it has none."""
+    if source.no_module:
+        raise CannotLowerError(source.no_module)
     if source.model.module is None:
         raise CannotLowerError("the model came as ONNX: PyTorch has no module to quantize")
     return source.model.module
