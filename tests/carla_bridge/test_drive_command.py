@@ -65,6 +65,7 @@ def test_no_server_is_told_before_anything_is_driven(tmp_path: Path) -> None:
     assert "no CARLA server at 127.0.0.1:9" in str(result.exception)
 
 
+@pytest.mark.slow
 def test_a_servers_own_map_is_called_by_its_name_and_another_is_not_mixed_in(
     tmp_path: Path,
 ) -> None:
@@ -92,6 +93,7 @@ def test_perfect_masks_pass_their_gate_and_print_json(tmp_path: Path) -> None:
     assert (out / "report.html").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_a_bundle_too_late_to_drive_misses_the_gate_and_carries_how_it_drove(
     tiny_bundle: Path, tmp_path: Path
 ) -> None:

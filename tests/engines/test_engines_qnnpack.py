@@ -376,7 +376,9 @@ def test_lowering_leaves_the_kernels_as_they_were(frames: list[Frame]) -> None:
     assert torch.backends.quantized.engine == before
 
 
-@pytest.mark.parametrize("name", ["lane-unet", "deeplabv3plus-mobilenetv2"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("lane-unet", marks=pytest.mark.slow), "deeplabv3plus-mobilenetv2"]
+)
 def test_the_shipped_models_hold_the_gate(name: str) -> None:
     """On four frames; elsewhere a U-Net on qnnpack comes out all background, a MobileNetV2 noise.
 

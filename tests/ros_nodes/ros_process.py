@@ -29,7 +29,7 @@ from rclpy.node import Node
 from ros_nodes.environment import profile
 
 ROOT = Path(__file__).parents[2]
-WAIT_S = 20.0
+WAIT_S = 60.0
 ENVIRONMENT = {
     "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
     "ROS_LOCALHOST_ONLY": "1",  # what Humble calls it

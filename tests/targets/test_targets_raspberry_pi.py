@@ -26,6 +26,8 @@ MakeGuest = Callable[[str, str], Guest]
 Pack = Callable[[str, str], Path]
 
 MODELS = ("lane-unet", "deeplabv3plus-mobilenetv2")
+QUICK = [pytest.param("lane-unet", marks=pytest.mark.slow), "deeplabv3plus-mobilenetv2"]
+"""Both where there is time for two packs."""
 GATES = {"lane-unet": 0.2, "deeplabv3plus-mobilenetv2": 0.5}
 """Points of mean IoU."""
 
@@ -61,7 +63,7 @@ def row(bundle: Bundle, label: str) -> Candidate:
     return next(c for c in bundle.manifest.candidates if c.label == label)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", QUICK)
 def test_litert_int8_holds_the_gate_and_is_small(pack_for_pi: Pack, model: str) -> None:
     bundle = open_bundle(pack_for_pi(model, "litert"))
     manifest = bundle.manifest
@@ -75,7 +77,7 @@ def test_litert_int8_holds_the_gate_and_is_small(pack_for_pi: Pack, model: str) 
     assert winner.peak_rss_bytes
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", QUICK)
 def test_the_packed_file_has_no_transpose_and_float_only_to_resize_logits(
     pack_for_pi: Pack, model: str
 ) -> None:
@@ -92,16 +94,14 @@ def test_the_packed_file_has_no_transpose_and_float_only_to_resize_logits(
     assert not set(names) & {"TRANSPOSE", "CAST", "RESHAPE"}
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", QUICK)
 def test_the_host_runs_what_it_packed_for_the_device(pack_for_pi: Pack, model: str) -> None:
     bundle = open_bundle(pack_for_pi(model, "litert"))
     with Segmenter(bundle) as segmenter:
         assert golden_check(bundle, segmenter).identical == 4
 
 
-@pytest.mark.parametrize(
-    "model", [pytest.param("lane-unet", marks=pytest.mark.slow), "deeplabv3plus-mobilenetv2"]
-)
+@pytest.mark.parametrize("model", QUICK)
 def test_litert_is_proven_on_both_processors(
     make_guest: MakeGuest, pack_for_pi: Pack, model: str
 ) -> None:

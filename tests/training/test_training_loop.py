@@ -66,7 +66,9 @@ def stop_at(step: int) -> loop.Report:
     return report
 
 
-@pytest.mark.parametrize("model", ["lane-unet", "deeplabv3plus-mobilenetv2"])
+@pytest.mark.parametrize(
+    "model", ["lane-unet", pytest.param("deeplabv3plus-mobilenetv2", marks=pytest.mark.slow)]
+)
 def test_resumed_training_is_the_uninterrupted_one_bit_for_bit(
     sets: tuple[FrameSet, FrameSet], tmp_path: Path, model: str
 ) -> None:
