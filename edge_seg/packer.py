@@ -168,8 +168,8 @@ def _verdict(path: Path, manifest: Manifest, held: bool, late: str) -> str:
         )
     return (
         f"no candidate held the gate; the best, {winner.label}, is kept as {path}: "
-        f"{winner.reason}. Its report says what was tried; allow more with --max-drop, "
-        "calibrate on frames closer to the evaluation set, or train longer"
+        f"{winner.reason}. Its report says what was tried; allow more with --max-drop or "
+        "--max-class-drop, calibrate on frames closer to the evaluation set, or train longer"
     )
 
 
