@@ -10,8 +10,6 @@ extra ``carla``, and what the bundle's engine needs.
 
 from __future__ import annotations
 
-import logging
-import socket
 import tempfile
 from collections.abc import Sequence
 from contextlib import closing
@@ -25,12 +23,12 @@ from carla_bridge.evaluation.jobs import Job, Server
 from carla_bridge.evaluation.plan import Plan
 from carla_bridge.evaluation.record import Run
 from carla_bridge.evaluation.worker import RouteWorker
-from edge_seg.errors import EdgeSegError, MissingRuntimeError, in_one_line
+from edge_seg.errors import EdgeSegError, in_one_line
 from edge_seg.files import write_bytes
+from edge_seg.ray_cluster import connect
 
 CORES = 2
 """Of a task: the world renders beside the network."""
-KNOCK_S = 5.0
 
 Files = dict[str, bytes]
 
@@ -43,17 +41,7 @@ def on_ray(plan: Plan, folder: Path, address: str) -> DriveAll:
     """
     if plan.server.host is not None:
         raise EdgeSegError("on Ray each job has a world of its own: leave out --host and --port")
-    ray = _import_ray()
-    _knock(address)
-    try:
-        ray.init(
-            address=address,
-            ignore_reinit_error=True,
-            log_to_driver=False,
-            logging_level=logging.WARNING,
-        )
-    except Exception as error:
-        raise _nobody(address, error) from error
+    ray = connect(address)
 
     def drive_all(jobs: Sequence[Job], done: Done) -> None:
         task = ray.remote(num_cpus=CORES, max_retries=1)(drive_one)
@@ -70,24 +58,6 @@ def on_ray(plan: Plan, folder: Path, address: str) -> DriveAll:
             done(msgspec.json.decode(encoded, type=Run))
 
     return drive_all
-
-
-def _knock(address: str) -> None:
-    """Raise `EdgeSegError` where nobody listens at HOST:PORT: Ray itself tries for minutes."""
-    host, separator, port = address.removeprefix("ray://").rpartition(":")
-    if not separator or not port.isdecimal():
-        return  # "auto", "local"
-    try:
-        socket.create_connection((host, int(port)), KNOCK_S).close()
-    except (OSError, OverflowError) as error:
-        raise _nobody(address, error) from error
-
-
-def _nobody(address: str, error: Exception) -> EdgeSegError:
-    return EdgeSegError(
-        f"no Ray cluster at '{address}' ({in_one_line(error)}): start one with "
-        "`ray start --head`, or leave --ray out"
-    )
 
 
 def _result(ray: Any, task: Any) -> tuple[bytes, Files]:
@@ -144,13 +114,3 @@ def _localized(job: Job, inputs: Files, place: Path) -> Job:
         job.driver, bundle=local(job.driver.bundle), weights=local(job.driver.weights)
     )
     return msgspec.structs.replace(job, driver=driver, map=local(job.map))
-
-
-def _import_ray() -> Any:
-    try:
-        import ray
-    except ImportError as error:
-        raise MissingRuntimeError(
-            "--ray needs Ray, which is not installed: pip install 'edge-seg[ray]'"
-        ) from error
-    return ray

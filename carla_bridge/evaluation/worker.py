@@ -13,13 +13,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import selectors
 import signal
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from time import monotonic
 from typing import IO
 
 import msgspec
@@ -28,6 +26,7 @@ from carla_bridge.evaluation.jobs import Job, Server
 from carla_bridge.evaluation.loop import Turn
 from carla_bridge.evaluation.record import Reason, Run, write_record
 from edge_seg.errors import EdgeSegError
+from edge_seg.lines import next_line
 
 LOADING_S = 300.0
 """A real server reads a large town for minutes; torch and a float model take half of one."""
@@ -146,18 +145,8 @@ class RouteWorker:
         """Return the child's next line, None where it died or says nothing for too long."""
         assert self._child is not None
         assert self._child.stdout is not None
-        end = monotonic() + limit_s
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._child.stdout, selectors.EVENT_READ)
-            while b"\n" not in self._pending:
-                if not selector.select(max(0.0, end - monotonic())):
-                    return None
-                block = os.read(self._child.stdout.fileno(), 1 << 16)
-                if not block:
-                    return None
-                self._pending += block
-        line, _, self._pending = self._pending.partition(b"\n")
-        return msgspec.json.decode(line, type=Answer)
+        line, self._pending = next_line(self._child.stdout, self._pending, limit_s)
+        return None if line is None else msgspec.json.decode(line, type=Answer)
 
     def _ended(self, job: Job) -> Run:
         """Return the record of a run whose process died or hangs, and end the process."""

@@ -90,11 +90,12 @@ def _strip(sample: Sample, classes: ClassMap, width: int) -> Strip:
         "int8": f"The int8 mask of {sample.name} over the frame",
         "difference": f"Where float and int8 differ on {sample.name}: {differ:.2f} % of pixels",
     }
-    tiles = [_tile(name, words[name], image, width) for name, image in pictures.items()]
+    tiles = [tile(name, words[name], image, width) for name, image in pictures.items()]
     return Strip(sample.name, differ, tiles)
 
 
-def _tile(caption: str, alt: str, picture: Frame, width: int) -> Tile:
+def tile(caption: str, alt: str, picture: Frame, width: int) -> Tile:
+    """Return a picture (h, w, 3) uint8 BGR as a JPEG, no wider than ``width`` pixels."""
     height, full = picture.shape[:2]
     width = min(width, full)
     height = max(1, round(height * width / full))

@@ -8,15 +8,14 @@ from __future__ import annotations
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.markers import CARETDOWN
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
+from edge_seg.report.axes import spread_axis
 from edge_seg.report.labels import place_labels
 from edge_seg.report.record import ReportData, describe, known, label
 from edge_seg.report.svg import NARROW, STATUS_COLOUR, canvas, drawing, inline_svg, short
 
-LOG_SPREAD = 5.0
-"""Latencies that differ by more than this factor are drawn on a logarithmic axis."""
 FLOOR_GATES = 3.0
 """What lies this many gates below the gate is drawn there: it would flatten the rest."""
 MARKER = {"winner": "*", "passed": "o", "rejected": "v", "failed": "X", "baseline": "s"}
@@ -70,16 +69,8 @@ def _scatter_axes(axes: Axes, points: list[tuple[float, float]], gate: float | N
     """Set the scales and limits: room for labels, and the gate always in sight."""
     xs = [x for x, _ in points]
     ys = [y for _, y in points] + ([] if gate is None else [gate])
-    if max(xs) / max(min(xs), 1e-9) > LOG_SPREAD:
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
-        room = (max(xs) / min(xs)) ** 0.12
-        axes.set_xlim(min(xs) / room, max(xs) * room**2)
-    else:
-        room = 0.15 * (max(xs) - min(xs)) or 0.2 * max(xs)
-        axes.set_xlim(max(0.0, min(xs) - room), max(xs) + 2 * room)
+    room = 0.15 * (max(xs) - min(xs)) or 0.2 * max(xs)
+    spread_axis(axes, xs, room, 2 * room)
     tall = max(max(ys) - min(ys), 0.2)
     axes.set_ylim(min(ys) - 0.2 * tall, max(ys) + 0.2 * tall)
     axes.yaxis.set_major_locator(MaxNLocator(6))

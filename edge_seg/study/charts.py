@@ -16,10 +16,11 @@ from collections.abc import Sequence
 import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 
 from edge_seg.figures import figure as number
+from edge_seg.report.axes import spread_axis
 from edge_seg.report.labels import place_labels
 from edge_seg.report.svg import (
     INK,
@@ -42,8 +43,6 @@ COLOURS = {
 """Of the methods, in the plan's order, with the page's variables; other precisions are grey."""
 MARKERS = {"o": "\u25cf", "s": "\u25a0", "D": "\u25c6", "^": "\u25b2", "v": "\u25bc", "X": "\u2716"}
 """Of the engines, in the order in which they come, with the sign that a page writes for each."""
-LOG_SPREAD = 5.0
-"""Values that differ by more than this factor are drawn on a logarithmic axis."""
 MOST_ROWS = 24
 """In one chart of distributions."""
 MOST_OPERATORS = 10
@@ -138,16 +137,8 @@ def pareto(results: Results, field: str, width: int) -> Markup | None:
 def _limits(axes: Axes, points: Sequence[tuple[float, float]]) -> None:
     """Set scales and limits: room for labels on the right."""
     xs, ys = [x for x, _ in points], [y for _, y in points]
-    if max(xs) / max(min(xs), 1e-9) > LOG_SPREAD:
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
-        room = (max(xs) / min(xs)) ** 0.12
-        axes.set_xlim(min(xs) / room, max(xs) * room**2)
-    else:
-        spread = max(xs) - min(xs) or 0.5 * max(xs)
-        axes.set_xlim(max(0.0, min(xs) - 0.15 * spread), max(xs) + 0.35 * spread)
+    spread = max(xs) - min(xs) or 0.5 * max(xs)
+    spread_axis(axes, xs, 0.15 * spread, 0.35 * spread)
     tall = max(max(ys) - min(ys), 0.2)
     axes.set_ylim(min(ys) - 0.2 * tall, max(ys) + 0.2 * tall)
     axes.yaxis.set_major_locator(MaxNLocator(6))

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
-import selectors
 import signal
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from typing import IO
 import msgspec
 
 from edge_seg.errors import NoSpaceError
+from edge_seg.lines import next_line
 from edge_seg.study.jobs import Job
 from edge_seg.study.records import Record, failed
 from edge_seg.study.work import Answer
@@ -164,18 +164,8 @@ class Child:
     def _receive(self) -> Answer | None:
         assert self._child is not None
         assert self._child.stdout is not None
-        end = monotonic() + self._silence_s
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._child.stdout, selectors.EVENT_READ)
-            while b"\n" not in self._pending:
-                if not selector.select(max(0.0, end - monotonic())):
-                    return None
-                block = os.read(self._child.stdout.fileno(), 1 << 16)
-                if not block:
-                    return None
-                self._pending += block
-        line, _, self._pending = self._pending.partition(b"\n")
-        return msgspec.json.decode(line, type=Answer)
+        line, self._pending = next_line(self._child.stdout, self._pending, self._silence_s)
+        return None if line is None else msgspec.json.decode(line, type=Answer)
 
     def _end(self) -> str:
         """End the process where it still runs, and return how it ended, "" for none."""

@@ -11,8 +11,6 @@ the command runs on, all side by side.
 
 from __future__ import annotations
 
-import logging
-import socket
 import tempfile
 from collections.abc import Generator, Sequence
 from pathlib import Path
@@ -20,9 +18,10 @@ from typing import Any
 
 import msgspec
 
-from edge_seg.errors import EdgeSegError, MissingRuntimeError, NoSpaceError, in_one_line
+from edge_seg.errors import NoSpaceError, in_one_line
 from edge_seg.files import write_bytes
 from edge_seg.frames.frameset import shipped_names
+from edge_seg.ray_cluster import connect
 from edge_seg.study.crew import TRIES, Hands, Tell
 from edge_seg.study.jobs import Frames, Job, Run, Training
 from edge_seg.study.records import Record, failed, open_folder
@@ -30,7 +29,6 @@ from edge_seg.study.run import run
 
 CORES = 2
 """Of a task: an engine's threads beside the process that asks it."""
-KNOCK_S = 5.0
 
 Files = dict[str, bytes]
 
@@ -41,17 +39,7 @@ def on_ray(address: str) -> Hands:
     "auto" finds the one that runs on this machine, "local" starts one for this study alone.
     Raises `MissingRuntimeError` without Ray, `EdgeSegError` where no cluster answers.
     """
-    ray = _import_ray()
-    _knock(address)
-    try:
-        ray.init(
-            address=address,
-            ignore_reinit_error=True,
-            log_to_driver=False,
-            logging_level=logging.WARNING,
-        )
-    except Exception as error:
-        raise _nobody(address, error) from error
+    ray = connect(address)
 
     def work_off(jobs: Sequence[Job], folder: Path, tell: Tell) -> Generator[Record, None, None]:
         task = ray.remote(num_cpus=CORES, max_retries=TRIES - 1)(do_one)
@@ -159,31 +147,3 @@ def _files_below(folder: Path) -> Files:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
-
-
-def _knock(address: str) -> None:
-    """Raise `EdgeSegError` where nobody listens at HOST:PORT: Ray itself tries for minutes."""
-    host, separator, port = address.removeprefix("ray://").rpartition(":")
-    if not separator or not port.isdecimal():
-        return  # "auto", "local"
-    try:
-        socket.create_connection((host, int(port)), KNOCK_S).close()
-    except (OSError, OverflowError) as error:
-        raise _nobody(address, error) from error
-
-
-def _nobody(address: str, error: Exception) -> EdgeSegError:
-    return EdgeSegError(
-        f"no Ray cluster at '{address}' ({in_one_line(error)}): start one with "
-        "`ray start --head`, or leave --ray out"
-    )
-
-
-def _import_ray() -> Any:
-    try:
-        import ray
-    except ImportError as error:
-        raise MissingRuntimeError(
-            "--ray needs Ray, which is not installed: pip install 'edge-seg[ray]'"
-        ) from error
-    return ray

@@ -6,11 +6,9 @@ strips[0].tiles[0].uri        # "data:image/jpeg;base64,..."
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from edge_seg.classes import ClassMap
@@ -18,7 +16,7 @@ from edge_seg.draw import overlay
 from edge_seg.frames import FrameSet
 from edge_seg.frames.images import decode_mask
 from edge_seg.preprocess import Frame, Mask
-from edge_seg.report.pictures import Strip, Tile
+from edge_seg.report.pictures import Strip, Tile, tile
 from edge_seg.study.charts import frame_drops
 from edge_seg.study.results import Results, Row, mask_files, names_of
 
@@ -72,7 +70,7 @@ def _strip(
 ) -> Strip:
     frame, truth = frames.image(index), frames.mask(index)
     name = results.images[index]
-    tiles = [_tile("frame", f"The frame {name}", frame)]
+    tiles = [tile("frame", f"The frame {name}", frame, WIDTH)]
     if truth is not None:
         tiles.append(_drawn("truth", name, frame, truth, results.classes))
     for row in rows[:MOST_ROWS]:
@@ -85,14 +83,4 @@ def _strip(
 
 def _drawn(caption: str, name: str, frame: Frame, mask: Mask, classes: ClassMap) -> Tile:
     alt = f"The mask of {name} over the frame: {caption}"
-    return _tile(caption, alt, overlay(frame, mask, classes, 0.65))
-
-
-def _tile(caption: str, alt: str, picture: Frame) -> Tile:
-    height, full = picture.shape[:2]
-    width = min(WIDTH, full)
-    height = max(1, round(height * width / full))
-    small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
-    _, payload = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, 80])
-    text = base64.b64encode(payload.tobytes()).decode("ascii")
-    return Tile(caption, alt, f"data:image/jpeg;base64,{text}", width, height)
+    return tile(caption, alt, overlay(frame, mask, classes, 0.65), WIDTH)
