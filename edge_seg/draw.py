@@ -1,4 +1,4 @@
-"""Masks as pictures: class ids in the colours of a class map, alone or over the frame.
+"""Masks as pictures: class ids, or depths, in colours, alone or over the frame.
 
     picture = overlay(frame, segmenter(frame), LANE)
     cv2.imwrite("overlay.jpg", picture)
@@ -18,6 +18,8 @@ from edge_seg.preprocess import Frame, Mask
 
 NO_CLASS = (128, 128, 128)
 """Colour of ids that the class map does not name, unlabelled pixels among them."""
+LEGEND_DEPTHS = 5
+"""Distances that a legend names, the nearest and the farthest among them."""
 
 
 def colour_mask(mask: Mask, classes: ClassMap) -> Frame:
@@ -47,8 +49,24 @@ def overlay(frame: Frame, mask: Mask, classes: ClassMap, alpha: float = 0.5) -> 
     return cv2.copyTo(blended, where, frame.copy())  # type: ignore[return-value]
 
 
+def legend(classes: ClassMap) -> list[tuple[str, tuple[int, int, int]]]:
+    """Return (name, RGB) of what overlays draw: black is left out, it shows the frame itself."""
+    if classes.depth is None:
+        return [(n, c) for n, c in zip(classes.names, classes.palette, strict=True) if any(c)]
+    values = np.linspace(0, IGNORE - 1, LEGEND_DEPTHS).astype(np.uint8)
+    metres, colours = classes.depth.metres(values), _table(classes)[values, 0, ::-1]
+    return [
+        (f"{distance:.3g} m", (int(red), int(green), int(blue)))
+        for distance, (red, green, blue) in zip(metres, colours, strict=True)
+    ]
+
+
 def _table(classes: ClassMap) -> npt.NDArray[np.uint8]:
-    """Return the (256, 1, 3) BGR colour of every possible id."""
+    """Return the (256, 1, 3) BGR colour of every possible value: near is red, far is violet."""
     table = np.full((256, 1, 3), NO_CLASS, np.uint8)
+    if classes.depth is not None:
+        shades = np.linspace(255, 0, IGNORE).round().astype(np.uint8)
+        table[:IGNORE] = cv2.applyColorMap(shades, cv2.COLORMAP_TURBO).reshape(-1, 1, 3)
+        return table
     table[: len(classes), 0] = np.array(classes.palette, np.uint8)[:, ::-1]
     return table

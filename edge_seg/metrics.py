@@ -7,7 +7,8 @@
 `Confusion` and `BoundaryF1` accumulate over frames and count in 0..1; an `Evaluation` holds
 percent and encodes to JSON. Counts are pooled over the whole set before dividing (as PASCAL
 VOC and Cityscapes do), so a frame with little paint weighs little. A class that is neither in
-the truth nor predicted anywhere has no IoU and is left out of the mean.
+the truth nor predicted anywhere has no IoU and is left out of the mean. Frame sets of depth are
+scored by `edge_seg.depth_metrics`.
 Truth pixels of 255 (ignore) count nowhere.
 
 Sources: Everingham et al., "The PASCAL Visual Object Classes Challenge", IJCV 2010 (IoU over
@@ -27,7 +28,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from edge_seg.classes import IGNORE
+from edge_seg.classes import IGNORE, DepthScale
+from edge_seg.depth_metrics import DepthErrors, DepthScores
 from edge_seg.errors import EdgeSegError
 from edge_seg.frames import FrameSet
 from edge_seg.preprocess import Frame, Mask
@@ -157,7 +159,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
 
     ``confusion`` counts pixels, rows are the truth, in order of ``confusion_classes``. Where a
     set scores only some classes, those are the ones in ``iou``, ``dice``, ``boundary_f1`` and
-    ``miou``, and ``confusion_classes`` begins with "rest" for everything else.
+    ``miou``, and ``confusion_classes`` begins with "rest" for everything else. Of a depth there are
+    ``depth`` and ``per_frame_ssim``, and nothing of classes.
     """
 
     miou: float | None
@@ -172,6 +175,13 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     per_frame_miou: list[float | None]
     frame_set: str
     frame_set_digest: str
+    depth: DepthErrors | None = None
+    per_frame_ssim: list[float] = []
+
+    @property
+    def score(self) -> float | None:
+        """What the gate is about, in percent: mean IoU, of a depth SSIM."""
+        return self.miou if self.depth is None else self.depth.ssim
 
 
 def evaluate(
@@ -195,6 +205,8 @@ def evaluate(
             f"{missing} of {len(frames)} frames of {frames.name!r} have no mask: "
             "accuracy needs a frame set with a mask for every frame"
         )
+    if frames.classes.depth is not None:
+        return _evaluate_depth(predict, frames, frames.classes.depth, progress)
     names, scored, table = _scoring(frames)
     total = Confusion(len(names))
     boundaries = {
@@ -227,6 +239,42 @@ def evaluate(
         per_frame_miou=per_frame,
         frame_set=frames.name,
         frame_set_digest=frames.digest,
+    )
+
+
+def _evaluate_depth(
+    predict: Callable[[Frame], Mask],
+    frames: FrameSet,
+    scale: DepthScale,
+    progress: Progress | None,
+) -> Evaluation:
+    """Score depths; pixels within 1.25 of the truth are the right ones."""
+    scores = DepthScores(scale)
+    for index, labelled in enumerate(frames):
+        assert labelled.mask is not None
+        prediction = _as_mask(predict(labelled.image))
+        _check_pair(prediction, labelled.mask)
+        scores.add(prediction, labelled.mask)
+        if progress is not None:
+            progress(index + 1, len(frames))
+    errors = scores.errors()
+    if errors is None:
+        raise EdgeSegError(f"no pixel of {frames.name!r} has a depth: it can score nothing")
+    return Evaluation(
+        miou=None,
+        iou={},
+        dice={},
+        boundary_f1={},
+        boundary_tolerance_px=BOUNDARY_TOLERANCE_PX,
+        pixel_accuracy=errors.within_125,
+        confusion=[],
+        confusion_classes=[],
+        frames=len(frames),
+        per_frame_miou=[],
+        frame_set=frames.name,
+        frame_set_digest=frames.digest,
+        depth=errors,
+        per_frame_ssim=[frame.ssim for frame in scores.frames],
     )
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import platform
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -28,7 +29,8 @@ from edge_seg.files import remove_stale, require_space
 from edge_seg.frames.check import require_calibration_set
 from edge_seg.models.model import weight_bytes
 from edge_seg.packing.contents import documents, manifest_of, show
-from edge_seg.packing.deciding import decide, network_frames, sensitivity
+from edge_seg.packing.deciding import decide, for_integers, network_frames, sensitivity
+from edge_seg.packing.doubts import doubts
 from edge_seg.packing.judges import as_given, for_int8
 from edge_seg.packing.judging import Judged, choose, say, timed, too_slow
 from edge_seg.packing.proof import prove
@@ -42,6 +44,7 @@ from edge_seg.packing.request import (
 )
 from edge_seg.packing.tournament import FOREIGN_FRAMES, LATENCY_FRAMES, Arena
 from edge_seg.quantize import float_graph
+from edge_seg.quantize.float_graph import unfolded_graph
 from edge_seg.quantize.graph import layers
 from edge_seg.steps import Steps
 
@@ -67,7 +70,8 @@ def pack(request: Request, steps: Steps | None = None, cache: Cache | None = Non
         frames = network_frames(request.calibration, request.model)
         step.detail = f"{len(frames)} frames of {request.calibration.name}"
     with steps("fold") as step:
-        graph = float_graph(request.model)
+        fold = float_graph if request.fold_batch_norm else unfolded_graph
+        graph = fold(request.model)
         step.detail = f"{len(layers(graph))} layers"
     with steps("ranges") as step:
         decided = decide(request, graph, frames, cache, steps.track)
@@ -76,7 +80,7 @@ def pack(request: Request, steps: Steps | None = None, cache: Cache | None = Non
     arena = Arena(
         given, request.evaluation, cache, request.threads, steps.track, request.target.inspect
     )
-    judge_int8 = for_int8(request, arena, steps)
+    judge_int8 = for_int8(request, replace(arena, source=for_integers(given)), steps)
 
     judged: list[Judged] = []
     for engine, precision in entrants(request):
@@ -108,7 +112,10 @@ def pack(request: Request, steps: Steps | None = None, cache: Cache | None = Non
             manifest, unproven = _proven(request, manifest, members, steps)
             step.detail = unproven or ", ".join(proof.processor for proof in manifest.proven)
     with steps("bundle") as step:
-        members |= documents(request, arena, manifest, champion, shown, noise, steps, inspections)
+        doubtful = doubts(judged, winner.label)
+        members |= documents(
+            request, arena, manifest, champion, shown, noise, steps, inspections, doubtful
+        )
         manifest = msgspec.structs.replace(manifest, recipe="recipe.json")
         path = request.output if held and not unproven else _rejected(request.output)
         bundle = write_bundle(path, manifest, members, request.signing_key)
@@ -119,6 +126,7 @@ def pack(request: Request, steps: Steps | None = None, cache: Cache | None = Non
         digest=bundle.digest,
         steps=steps.finished,
         held=held and not unproven,
+        warnings=doubtful,
         message=f"{unproven}; kept as {path}" if unproven else _verdict(path, manifest, held, late),
     )
 

@@ -6,18 +6,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import cv2
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from edge_seg.bench import Quantiles, quantiles
+from edge_seg.classes import ClassMap
 from edge_seg.draw import overlay
 from edge_seg.errors import EdgeSegError
 from edge_seg.files import explain, remove_stale, temporary_prefix, write_bytes
 from edge_seg.frames.images import quiet_opencv
 from edge_seg.frames.sources import ImageSource, Source
 from edge_seg.pipeline import Timings
-from edge_seg.preprocess import Frame
+from edge_seg.preprocess import Frame, Mask
 from edge_seg.progress import Track, silent
 from edge_seg.segmenter import Segmenter
 
@@ -25,6 +29,9 @@ RECENT = 10_000
 """Frames whose timings are kept: a camera may run for days in flat memory."""
 FPS = 25.0
 """Of the overlay video where the stream does not say: cameras give 25 or 30."""
+
+DEPTH_UNITS = 256
+"""Of a depth file, a metre."""
 
 
 class RunSummary(msgspec.Struct, frozen=True):
@@ -48,7 +55,10 @@ def run(
     limit: int | None = None,
     track: Track = silent,
 ) -> RunSummary:
-    """Write ``out/NAME.png`` (class ids) for every frame, and overlays.
+    """Write ``out/NAME.png`` (class ids, or depths) for every frame, and overlays.
+
+    A depth is 16-bit grey, 256 times the metres, 0 for unknown: the form of KITTI's depth maps
+    (Uhrig et al. 2017, arXiv:1708.06500, development kit).
 
     Overlays are ``out/NAME.overlay.jpg``; a stream's are one video, ``out/SOURCE.overlay.mp4``.
     Raises `EdgeSegError` where the source gives nothing or the folder cannot be written.
@@ -73,7 +83,7 @@ def run(
             else:
                 timings[count % RECENT] = segmenter.timings
             count += 1
-            _write(out / f"{name}.png", mask)
+            _write(out / f"{name}.png", _stored(mask, segmenter.classes))
             if with_overlay:
                 show(name, overlay(frame, mask, segmenter.classes))
     if not count:
@@ -135,7 +145,15 @@ def _video(path: Path, fps: float) -> Iterator[Callable[[Frame], None]]:
         temporary.unlink(missing_ok=True)
 
 
-def _write(path: Path, image: Frame) -> None:
+def _stored(mask: Mask, classes: ClassMap) -> npt.NDArray[Any]:
+    """Return what a mask's file holds."""
+    if classes.depth is None:
+        return mask
+    metres = np.nan_to_num(classes.depth.metres(mask))
+    return np.clip(np.rint(metres * DEPTH_UNITS), 0, 65535).astype(np.uint16)
+
+
+def _write(path: Path, image: npt.NDArray[Any]) -> None:
     encoded, payload = cv2.imencode(path.suffix, image)
     if not encoded:
         raise EdgeSegError(f"cannot encode {path}")

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_seg import cache as caches
-from edge_seg.cache import Cache, code_digest
+from edge_seg.cache import LIMIT, Cache, code_digest
 from edge_seg.errors import EdgeSegError
 from edge_seg.files import temporary_prefix
 
@@ -121,3 +121,68 @@ def test_another_version_of_the_code_makes_its_results_anew(
     finally:
         monkeypatch.undo()
         code_digest.cache_clear()
+
+
+def stored(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir())
+
+
+def test_what_was_not_used_for_longest_goes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(LIMIT, "1e-5")  # ten thousand bytes
+    cache = Cache(tmp_path)
+    for hour, name in enumerate("abcd"):
+        cache.put(name.encode() * 2000, name)
+        os.utime(max(tmp_path.iterdir(), key=lambda p: p.stat().st_mtime), (hour, hour))
+    assert cache.get("a") == b"a" * 2000  # used just now: b is the oldest from here on
+    cache.put(b"e" * 2000, "e")
+    assert [name for name in "abcde" if cache.get(name)] == ["a", "c", "d", "e"]
+    assert stored(tmp_path) <= 9000
+
+
+def test_the_newest_entry_stays_however_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(LIMIT, "0")
+    cache = Cache(tmp_path)
+    assert cache.put(b"old", "old") == b"old" and cache.get("old") == b"old"
+    cache.put(b"new" * 1000, "new")
+    assert cache.get("new") == b"new" * 1000 and cache.get("old") is None
+    theirs = tmp_path / f"{temporary_prefix()}abc"  # another process is writing it
+    theirs.write_bytes(b"half")
+    cache.put(b"newer", "newer")
+    assert theirs.exists() and cache.get("new") is None
+
+
+@pytest.mark.parametrize("text", ["much", "-1", "nan", "inf"])
+def test_a_limit_that_is_no_number_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv(LIMIT, text)
+    with pytest.raises(EdgeSegError, match=f"{LIMIT} is '{text}': name gigabytes"):
+        Cache(tmp_path)
+
+
+def _fill(folder: Path, seed: int) -> None:
+    cache = Cache(folder)
+    for index in range(60):
+        payload = bytes([seed]) * (500 + index)
+        assert cache.put(payload, str(seed), str(index)) == payload
+        assert cache.get(str(seed), str(index - 3)) in (None, bytes([seed]) * (497 + index))
+
+
+def test_processes_that_remove_at_once_take_nothing_amiss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(LIMIT, "5e-6")
+    context = multiprocessing.get_context("fork")
+    writers = [context.Process(target=_fill, args=(tmp_path, seed)) for seed in (1, 2, 3)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+    assert [writer.exitcode for writer in writers] == [0, 0, 0]
+    cache = Cache(tmp_path)
+    cache.put(b"last", "last")
+    assert stored(tmp_path) <= 5000 and cache.get("last") == b"last"

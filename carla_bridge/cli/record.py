@@ -53,6 +53,9 @@ def command(
         int | None,
         typer.Option(min=1, max=100, help="Ticks at each place (1; 5 with --host or --port)."),
     ] = None,
+    depth: Annotated[
+        bool, typer.Option("--depth", help="Masks hold distances, not road and markings.")
+    ] = False,
     licence: Annotated[str | None, typer.Option(help="The terms the frames come under.")] = None,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds a call may take.")] = 20.0,
     json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
@@ -82,6 +85,7 @@ def command(
         camera_pitch_deg=camera_pitch_deg,
         traffic=traffic,
         settle_ticks=settle or (OWN_SETTLE_TICKS if own else FOREIGN_SETTLE_TICKS),
+        truth="depth" if depth else "segmentation",
     )
     terms = licence or ("Apache-2.0" if own else "unknown")
     if out.exists():

@@ -1,8 +1,8 @@
-"""The actors of a recording: a car, two cameras in one place, and the cars around them.
+"""The actors of a recording: a car, its cameras in one place, and the cars around them.
 
     crew = Crew.board(session, request)
     crew.arrange(session, shot)
-    frame, tags = crew.take(session, settle_ticks=1)
+    frame, tags, metres = crew.take(session, settle_ticks=1)
 
 Nobody falls or drives: physics is off, and each shot puts everybody where its plan says.
 """
@@ -37,6 +37,7 @@ class Crew(NamedTuple):
     car: Any
     rgb: Camera
     semantic: Camera
+    depth: Camera | None
     others: list[Any]
 
     @classmethod
@@ -50,11 +51,13 @@ class Crew(NamedTuple):
         size = request.width, request.height, request.fov_deg
         rgb = session.camera("rgb", *size, car.get_transform())
         semantic = session.camera("semantic", *size, car.get_transform())
+        far = request.truth == "depth"
+        depth = session.camera("depth", *size, car.get_transform()) if far else None
         kinds = _kinds_of_cars(session)
         others = (
             _spawn(session, starts, *_painted(kinds, index)) for index in range(request.traffic)
         )
-        return cls(car, rgb, semantic, [other for other in others if other is not None])
+        return cls(car, rgb, semantic, depth, [other for other in others if other is not None])
 
     def arrange(self, session: Session, shot: Shot) -> int:
         """Put everybody where the shot wants them; return how many cars are around."""
@@ -65,16 +68,20 @@ class Crew(NamedTuple):
         for actor, pose in zip((self.car, *cast), (shot.car, *poses), strict=False):
             actor.set_transform(_transform(session, pose))
             actor.set_light_state(_lights(session, shot.lights_on))
-        for camera in (self.rgb, self.semantic):
+        for camera in filter(None, (self.rgb, self.semantic, self.depth)):
             camera.actor.set_transform(_transform(session, shot.camera))
         return min(len(shot.around), len(cast))
 
-    def take(self, session: Session, settle_ticks: int) -> tuple[Frame, Pixels]:
-        """Tick and return the last picture, (H, W, 3) uint8 BGR, and its tags (H, W) uint8."""
+    def take(self, session: Session, settle_ticks: int) -> tuple[Frame, Pixels, Pixels | None]:
+        """Tick and return the last picture, its tags, and where there is such a camera its depths.
+
+        (H, W, 3) uint8 BGR, (H, W) uint8, and (H, W) float32 metres.
+        """
         frame = 0
         for _ in range(settle_ticks):
             frame = session.tick()
-        return self.rgb.at(frame), self.semantic.at(frame)
+        metres = None if self.depth is None else self.depth.at(frame)
+        return self.rgb.at(frame), self.semantic.at(frame), metres
 
 
 def _spawn(

@@ -15,6 +15,7 @@ import msgspec
 
 from carla_bridge.recording.journal import Entry, Journal
 from carla_bridge.recording.sheet import contact_sheet
+from edge_seg.classes import LANE, ClassMap
 from edge_seg.errors import EdgeSegError
 from edge_seg.files import write_bytes
 from edge_seg.frames import FrameSet, FrameSetWriter
@@ -24,16 +25,24 @@ SHEET, ABOUT = "contact-sheet.jpg", "recording.json"
 
 
 def write_set(
-    journal: Journal, entries: Sequence[Entry], goal: Path, source: str, licence: str
+    journal: Journal,
+    entries: Sequence[Entry],
+    goal: Path,
+    source: str,
+    licence: str,
+    classes: ClassMap = LANE,
 ) -> FrameSet:
-    """Make the frame set of the entries that have a frame, in the plan's order."""
+    """Make the frame set of the entries that have a frame, in the plan's order.
+
+    ``classes`` says what their masks hold.
+    """
     kept = [entry for entry in entries if entry.kept]
     if not kept:
         raise EdgeSegError(
             f"none of {len(entries)} places gave a frame to keep ({reasons(entries)}): "
             "try other maps, weathers or camera"
         )
-    with FrameSetWriter(goal, name=goal.name, source=source, licence=licence) as writer:
+    with FrameSetWriter(goal, goal.name, classes, licence, source) as writer:
         for entry in kept:
             path = journal.frame(entry.slot)
             mask = read_mask(journal.mask(entry.slot))

@@ -22,6 +22,7 @@ from carla_bridge.client import weathers
 from carla_bridge.client.weathers import GRID, Weather, light
 from carla_bridge.recording.places import Bend, Place, Pose
 from carla_bridge.recording.staging import stage
+from edge_seg.classes import Task
 
 ASIDE_M, MOST_ASIDE_M = 0.25, 0.7
 """A driver keeps within a lane by about this much (standard deviation; cut off at the second)."""
@@ -55,6 +56,8 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     traffic: int = 8
     settle_ticks: int = 1
     """Ticks at each place before the picture counts: a real server's exposure needs some."""
+    truth: Task = "segmentation"
+    """What the masks hold: road and lane markings, or distances along the camera's axis."""
 
 
 class Slot(msgspec.Struct, frozen=True):

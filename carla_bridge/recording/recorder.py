@@ -27,6 +27,7 @@ from carla_bridge.recording.journal import Entry, Journal
 from carla_bridge.recording.places import Bend, Place, find_places
 from carla_bridge.recording.plan import Request, Slot, draw_shot, slots
 from carla_bridge.world.tags import CLASS_OF_TAG
+from edge_seg.classes import DEPTH, LANE
 from edge_seg.errors import EdgeSegError
 from edge_seg.frames import FrameSet
 from edge_seg.frames.images import encode_image, encode_mask
@@ -43,6 +44,10 @@ TRIES = 6
 
 LEAST_ROAD = 0.02
 """Share of a picture that road and markings must have: below, something stands in the way."""
+
+assert DEPTH.depth is not None
+SCALE = DEPTH.depth
+"""The sky is a kilometre away in CARLA's depth camera: it is drawn in to the far end."""
 
 Progress = Callable[[int, int | None], None]
 
@@ -81,7 +86,8 @@ def record(
                 _load(session, name)
             _record_map(session, request, todo, surveyed[name], journal, progress)
         entries = [journal.entries[slot.index] for slot in plan]
-        frames = write_set(journal, entries, goal, _source(session, request), licence)
+        classes = LANE if request.truth == "segmentation" else DEPTH
+        frames = write_set(journal, entries, goal, _source(session, request), licence, classes)
         journal.remove()
     return Recording(frames, entries)
 
@@ -139,10 +145,10 @@ def _fill(
     for attempt in range(TRIES):
         shot = draw_shot(request, slot, places, attempt)
         around = crew.arrange(session, shot)
-        frame, tags = crew.take(session, request.settle_ticks)
-        mask = CLASS_OF_TAG[tags]
+        frame, tags, metres = crew.take(session, request.settle_ticks)
+        lanes = CLASS_OF_TAG[tags]
         picture = difference_hash(frame)
-        wrong = fault(frame, mask) or _seen_before(picture, journal)
+        wrong = fault(frame, lanes) or _seen_before(picture, journal)
         entry = Entry(
             slot=slot.index,
             map=Path(slot.map).stem or session.map_name,
@@ -155,6 +161,7 @@ def _fill(
             picture=f"{picture:016x}",
         )
         if not wrong:
+            mask = lanes if metres is None else SCALE.codes(metres)
             journal.add(entry, encode_image(frame), encode_mask(mask))
             return
         skipped.append(wrong)

@@ -29,6 +29,7 @@ from edge_seg.bundle.errors import BundleError
 from edge_seg.bundle.manifest import GoldenFrame
 from edge_seg.errors import EdgeSegError
 from edge_seg.files import sha256
+from edge_seg.masks import agreeing
 from edge_seg.preprocess import Frame, Mask
 
 NETWORK = "golden/network"
@@ -112,7 +113,7 @@ def _agreement(bundle: Bundle, test: GoldenFrame, predict: Callable[[Frame], Mas
     mask = predict(_decode(bundle, test.frame, cv2.IMREAD_COLOR))
     if mask.shape != expected.shape:
         raise BundleError(f"{bundle.path}: gives a mask {mask.shape}, not {expected.shape}")
-    return 100.0 * float(np.mean(mask == expected))
+    return agreeing(mask, expected, bundle.manifest.classes)
 
 
 def _encode(image: npt.NDArray[np.uint8]) -> bytes:

@@ -21,6 +21,7 @@ import msgspec
 
 from edge_seg.bundle.errors import BundleError
 from edge_seg.classes import ClassMap
+from edge_seg.depth_metrics import DepthErrors
 from edge_seg.errors import in_one_line
 from edge_seg.preprocess import InputSpec
 
@@ -88,7 +89,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     way of running it that took least time (where the resize is, how class ids are found).
     ``run_by`` names the stand-in that ran its file, where the host lacks the engine's hardware.
     ``method`` is what was done to the weights and ranges of an int8 file, ``tried`` which methods
-    before it missed the gate, and why.
+    before it missed the gate, and why. Of a depth ``depth`` holds what ``miou`` and ``iou`` do not.
     """
 
     engine: str
@@ -108,6 +109,12 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     run_by: str = ""
     method: str = ""
     tried: list[str] = []
+    depth: DepthErrors | None = None
+
+    @property
+    def score(self) -> Percent | None:
+        """What the gate is about: mean IoU, of a depth SSIM."""
+        return self.miou if self.depth is None else self.depth.ssim
 
     @property
     def label(self) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from time import perf_counter
 from typing import TypeVar
 
 import msgspec
@@ -32,11 +33,23 @@ output = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
 """For results; wide where nobody's window limits it (a pipe, a log)."""
 
 
+LONG = ("fine-tuning",)
+"""What takes minutes where all else takes seconds, by its description."""
+
+
 def track(items: Iterable[Item], description: str, total: int) -> Iterable[Item]:
-    """Draw a bar on a terminal; pass the items on."""
+    """Draw a bar on a terminal; pass the items on. Elsewhere say what takes minutes."""
     if not errors.is_terminal:
-        return items
+        return _told(items, description, total) if description in LONG else items
     return rich_track(items, f"  {description}", total or None, console=errors, transient=True)
+
+
+def _told(items: Iterable[Item], description: str, total: int) -> Iterator[Item]:
+    """Pass the items on, with a line before and a line behind."""
+    errors.print(f"  {'':6}    {description:22} {total} steps begin", markup=False)
+    begin = perf_counter()
+    yield from items
+    tell(Step(description, f"{total} steps", perf_counter() - begin))
 
 
 @contextlib.contextmanager
@@ -59,6 +72,16 @@ def running(name: str) -> Iterator[None]:
     with Progress(*columns, console=errors, transient=True, disable=hidden) as progress:
         progress.add_task(name, total=None)
         yield
+
+
+@contextlib.contextmanager
+def resumable() -> Iterator[None]:
+    """Say after a Ctrl-C that the same command goes on from there."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        errors.print("stopped: what is finished is kept, the same command goes on from there")
+        raise
 
 
 def tell(step: Step) -> None:

@@ -52,7 +52,7 @@ def import_(
         typer.Option(
             metavar="NAME",
             help="What published data set FOLDER is: camvid, cityscapes, coco, coco-stuff, "
-            "culane, isbi, nyuv2, nyuv2-13, pets, tusimple, voc.",
+            "culane, isbi, nyuv2, nyuv2-13, nyuv2-depth, pets, tusimple, voc.",
         ),
     ] = None,
     split: Annotated[

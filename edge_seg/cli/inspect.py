@@ -115,7 +115,7 @@ def _candidates(bundle: Bundle) -> Table:
     table.add_column("reason", overflow="fold")
     for row in bundle.manifest.candidates:
         megabytes = None if row.size_bytes is None else row.size_bytes / 1e6
-        numbers = (row.miou, row.drop, row.p50_ms, row.p99_ms, megabytes)
+        numbers = (row.score, row.drop, row.p50_ms, row.p99_ms, megabytes)
         cells = [figure(number) for number in numbers]
         by = f"run by {row.run_by} in its place" if row.run_by else ""
         how = "; ".join(filter(None, [row.method if row.method != "ptq" else "", by]))

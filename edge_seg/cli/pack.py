@@ -50,7 +50,10 @@ def command(
         str, typer.Option(help="auto, or a comma-separated list of engines that may win.")
     ] = "auto",
     precision: Annotated[
-        str, typer.Option(help="auto, or a comma-separated list: int8, float16, dynamic, w8a16.")
+        str,
+        typer.Option(
+            help="auto, or a comma-separated list: int8, float16, bfloat16, dynamic, w8a16."
+        ),
     ] = "auto",
     max_drop: Annotated[
         float, typer.Option(min=0, help="Points of mean IoU that may be lost.")
@@ -87,9 +90,20 @@ def command(
             rich_help_panel=GRID,
         ),
     ] = 7,
+    no_fold: Annotated[
+        bool,
+        typer.Option(
+            "--no-fold",
+            help="Leave batch norm as a float operator behind each int8 layer.",
+            rich_help_panel=GRID,
+        ),
+    ] = False,
     qat_steps: Annotated[
-        int, typer.Option(min=1, max=100_000, help="Steps of fine-tuning.", rich_help_panel=GRID)
-    ] = 100,
+        int | None,
+        typer.Option(
+            min=1, max=100_000, help="Steps of fine-tuning (default: 100).", rich_help_panel=GRID
+        ),
+    ] = None,
     delay: Annotated[
         int,
         typer.Option(
@@ -126,6 +140,7 @@ def command(
 ) -> None:
     """Quantize a model for a target and pack the fastest engine that holds the accuracy gate."""
     from edge_seg.bundle.container import is_bundle
+    from edge_seg.bundle.manifest import Gate
     from edge_seg.bundle.signature import load_private_key
     from edge_seg.cli import console
     from edge_seg.cli.options import parse_classes, parse_names, parse_size, parse_std, parse_triple
@@ -133,7 +148,14 @@ def command(
     from edge_seg.files import require_apart, require_writable
     from edge_seg.frames import FrameSet
     from edge_seg.models import registry
-    from edge_seg.packing.request import check_device, check_grid, check_lesson, check_names
+    from edge_seg.packing.request import (
+        check_device,
+        check_fold,
+        check_gate,
+        check_grid,
+        check_lesson,
+        check_names,
+    )
     from edge_seg.steps import Steps
     from edge_seg.target import find
 
@@ -143,7 +165,10 @@ def command(
     options = {"dla": True} if dla else {}
     check_names(kind, engines, precisions, method)
     check_grid(observer, weight_bits)
-    check_lesson(method, delay, labels)
+    check_fold(method, fold=not no_fold)
+    check_lesson(method, delay, labels, () if qat_steps is None else ("--qat-steps",))
+    allowed = Gate(max_drop, max_class_drop, max_p50_ms=max_ms)
+    check_gate(allowed)
     check_device(kind, device, options)
     registry.check_name(model)
     inputs = [Path(name) for name in (model, weights, sign, calibration, evaluation) if name]
@@ -159,7 +184,6 @@ def command(
     key = load_private_key(sign) if sign else None
     calibration_set, evaluation_set = FrameSet.open(calibration), FrameSet.open(evaluation)
 
-    from edge_seg.bundle.manifest import Gate
     from edge_seg.cli.tables import tournament_table
     from edge_seg.packer import Request, pack, record
     from edge_seg.packing.request import NothingPackedError, record_of_nothing
@@ -185,11 +209,12 @@ def command(
         output=out or Path(f"{loaded.name}-{kind.name}.edgeseg"),
         engines=engines,
         precisions=precisions,
-        gate=Gate(max_drop, max_class_drop, max_p50_ms=max_ms),
+        gate=allowed,
         method=method,
         observer=observer,
         weights=Weights(weight_bits, not per_tensor),
-        lesson=Settings(steps=qat_steps, delay=delay),
+        fold_batch_norm=not no_fold,
+        lesson=Settings(steps=qat_steps or Settings().steps, delay=delay),
         labels=labels,
         device=device,
         options=options,
@@ -199,7 +224,8 @@ def command(
         command=shlex.join(["edge-seg", *sys.argv[1:]]),
     )
     try:
-        result = pack(request, steps)
+        with console.resumable():
+            result = pack(request, steps)
     except NothingPackedError as error:
         if json:
             console.write_json(json, record_of_nothing(request, error.candidates, steps))
@@ -208,6 +234,8 @@ def command(
     if json:
         console.write_json(json, record(result))
     console.output.print(tournament_table(result.manifest.candidates))
+    for line in result.warnings:
+        console.errors.print(f"warning: {line}", markup=False, soft_wrap=True)
     if not result.held:
         raise GateMissedError(result.message)
     console.output.print(result.message, markup=False, soft_wrap=True)

@@ -34,7 +34,10 @@ def command(
     trust: Trust = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
-    """Segment frames: OUT/NAME.png holds class ids, OUT/NAME.overlay.jpg (or .mp4) shows them."""
+    """Segment frames: OUT/NAME.png holds class ids, OUT/NAME.overlay.jpg (or .mp4) shows them.
+
+    Of a depth bundle OUT/NAME.png is 16-bit grey, 256 times the metres.
+    """
     from edge_seg.cli import console
     from edge_seg.errors import EdgeSegError
     from edge_seg.frames.sources import open_source

@@ -73,7 +73,7 @@ def command(
         from edge_seg.study.on_ray import on_ray
 
         hands = on_ray(ray)
-    with Live(console.errors) as watch:
+    with console.resumable(), Live(console.errors) as watch:
         results = conduct(plan, folder, hands, watch)
     write_results(folder, results)
     write_page(folder, results, FrameSet.open(results.evaluation_place))

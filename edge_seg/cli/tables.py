@@ -10,6 +10,7 @@ from rich.text import Text
 
 from edge_seg.bench import Benchmark
 from edge_seg.bundle.manifest import Candidate, Driven
+from edge_seg.depth_metrics import DepthErrors
 from edge_seg.figures import figure
 from edge_seg.metrics import Evaluation
 
@@ -21,7 +22,8 @@ def tournament_table(candidates: Sequence[Candidate]) -> Table:
     table = Table(title="tournament", title_justify="left")
     for name in ("engine", "precision", "status"):
         table.add_column(name)
-    for name in ("mIoU %", "drop", "p50 ms", "p99 ms", "MB", "peak MB"):
+    score = "SSIM %" if any(row.depth for row in candidates) else "mIoU %"
+    for name in (score, "drop", "p50 ms", "p99 ms", "MB", "peak MB"):
         table.add_column(name, justify="right")
     table.add_column("reason, or how it ran", overflow="fold")
     for row in candidates:
@@ -29,7 +31,7 @@ def tournament_table(candidates: Sequence[Candidate]) -> Table:
             row.engine,
             row.precision,
             row.status,
-            figure(row.miou),
+            figure(row.score),
             figure(row.drop),
             figure(row.p50_ms, 1),
             figure(row.p99_ms, 1),
@@ -42,8 +44,10 @@ def tournament_table(candidates: Sequence[Candidate]) -> Table:
 
 
 def evaluation_table(evaluation: Evaluation) -> Table:
-    """Return the scores: a row a class."""
+    """Return the scores: a row a class, of a depth one a measure."""
     table = Table(title=f"{evaluation.frame_set}: {evaluation.frames} frames", title_justify="left")
+    if evaluation.depth is not None:
+        return _depth_rows(table, evaluation.depth)
     table.add_column("class")
     for name in ("IoU %", "Dice %", f"boundary F1 % at {evaluation.boundary_tolerance_px:g} px"):
         table.add_column(name, justify="right")
@@ -51,6 +55,17 @@ def evaluation_table(evaluation: Evaluation) -> Table:
         f1 = evaluation.boundary_f1.get(name)
         table.add_row(Text(name), figure(iou), figure(evaluation.dice.get(name)), figure(f1))
     table.add_row("mean", figure(evaluation.miou), "", "", style="bold")
+    return table
+
+
+def _depth_rows(table: Table, errors: DepthErrors) -> Table:
+    table.add_column("depth")
+    table.add_column("mean over frames", justify="right")
+    table.add_row("SSIM %", figure(errors.ssim), style="bold")
+    table.add_row("MSE, of shares of the scale", figure(errors.mse, 5))
+    table.add_row("RMSE, m", figure(errors.rmse_m))
+    table.add_row("absolute relative error, %", figure(errors.abs_rel))
+    table.add_row("within 1.25 of the truth, %", figure(errors.within_125))
     return table
 
 

@@ -29,11 +29,12 @@ def command(
         typer.Option(help="A setting of the network, NAME=VALUE (base=32, up=bilinear)."),
     ] = None,
     loss: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="ce, focal, dice, lovasz, ce+dice, ce+lovasz, focal+dice, bce, bce+dice."
+            help="ce, focal, dice, lovasz, ce+dice (the default), ce+lovasz, focal+dice, bce, "
+            "bce+dice; of depths mse, mse+ssim (the default)."
         ),
-    ] = "ce+dice",
+    ] = None,
     class_weights: Annotated[
         str, typer.Option(help="A weight for each class, with commas: 1,1,3.")
     ] = "",
@@ -46,6 +47,13 @@ def command(
     scales: Annotated[str, typer.Option(help="Range of zoom of the crops.")] = "0.7,1.6",
     ema: Annotated[float, typer.Option(help="Decay of the averaged weights.")] = 0.998,
     start: Annotated[Path | None, typer.Option(help="Weights file to start from.")] = None,
+    prune: Annotated[
+        str,
+        typer.Option(
+            help="First leave out this share of the channels of --start, or of the shipped "
+            "weights: 0.25, or one for each size, the largest first, 0,0.5,0.25,0.25,0.25."
+        ),
+    ] = "",
     augment: Annotated[bool, typer.Option(help="Vary place, scale, light, colour.")] = True,
     altered: Annotated[
         float | None,
@@ -107,9 +115,11 @@ def command(
         be_kind_to_memory_and_cores,
         parse_options,
         parse_scales,
+        parse_shares,
         parse_weights,
         prepare,
         spare_cores,
+        start_of,
     )
 
     be_kind_to_memory_and_cores()
@@ -118,6 +128,7 @@ def command(
     from edge_seg.training.loop import Pace
     from edge_seg.training.loop import train as run
     from edge_seg.training.progress import describe, watch
+    from edge_seg.training.pruning import pruned
     from edge_seg.training.settings import SIZES, Settings
 
     request = sources.Request(
@@ -135,7 +146,7 @@ def command(
     settings = Settings(
         model=model,
         options=parse_options(option or []),
-        loss=loss,
+        loss=loss or ("ce+dice" if source.classes.depth is None else "mse+ssim"),
         class_weights=parse_weights(class_weights),
         steps=steps,
         batch=batch,
@@ -150,15 +161,16 @@ def command(
         augment=augment,
         altered=(0.5 if rendered else 1.0) if altered is None else altered,
         bf16=bf16,
+        prune=parse_shares(prune),
     )
     settings = prepare(settings, output, start, threads)
-    with watch(steps) as report:
+    with watch(steps) as report, pruned(start_of(settings, start), settings.prune) as begin:
         state = run(
             settings,
             source,
             FrameSet.open(val),
             output,
-            start=start,
+            start=begin,
             resume=resume,
             pace=Pace(checkpoint_seconds=checkpoint_seconds, validate_every=validate_every),
             report=report,

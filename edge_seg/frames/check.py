@@ -257,6 +257,8 @@ def _mask_findings(frames: FrameSet, survey: _Survey) -> Iterator[Finding]:
     if without:
         message = f"{_count(without)} without a mask: {_some(without)}"
         yield Finding("warning", "some-masks", message, tuple(without))
+    if frames.classes.depth is not None:
+        return
     if survey.one_class:
         message = f"the masks of {len(survey.one_class)} frames hold one class only: "
         yield Finding(

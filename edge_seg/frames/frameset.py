@@ -194,9 +194,12 @@ class FrameSet:
 
 
 def check_mask_values(mask: Mask, classes: ClassMap, path: Path | str) -> None:
-    """Refuse a mask (H, W) uint8 with an id that is neither a class nor 255 (ignore)."""
+    """Refuse a mask (H, W) uint8 with an id that is neither a class nor 255 (ignore).
+
+    Of a depth every value is one.
+    """
     present = np.flatnonzero(np.bincount(mask.ravel(), minlength=IGNORE + 1))
-    foreign = [int(value) for value in present if len(classes) <= value < IGNORE]
+    foreign = [int(value) for value in present if classes.values <= value < IGNORE]
     if foreign:
         raise EdgeSegError(
             f"{path} holds the ids {foreign[:5]}, but the class map has 0..{len(classes) - 1} "

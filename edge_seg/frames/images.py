@@ -17,6 +17,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from edge_seg.errors import EdgeSegError
 from edge_seg.frames.headers import Header, read_header
@@ -51,6 +52,19 @@ def read_mask(path: Path | str) -> Mask:
     pixels are not class ids.
     """
     return decode_mask(read_bytes(path), path)
+
+
+def read_depth(path: Path | str) -> npt.NDArray[np.float32]:
+    """Read a depth file, 16-bit grey PNG in millimetres: (H, W) float32 metres, 0 where unknown.
+
+    Raises `EdgeSegError` as `read_image` does, and for any other kind of picture.
+    """
+    payload = read_bytes(path)
+    _check_header(payload, path)
+    depth = _decode(payload, cv2.IMREAD_UNCHANGED, path)
+    if depth.dtype != np.uint16 or depth.ndim != 2:
+        raise EdgeSegError(f"{path}: a depth is 16-bit grey, in millimetres: export it again")
+    return depth.astype(np.float32) / np.float32(1000)
 
 
 def decode_image(payload: bytes, path: Path | str) -> Frame:

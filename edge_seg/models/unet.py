@@ -8,6 +8,11 @@ Biomedical Image Segmentation" (MICCAI 2015, arXiv:1505.04597), with padded conv
 output is as large as the input) and batch normalisation (Ioffe and Szegedy 2015,
 arXiv:1502.03167). The original has base width 64 and depth 4. Every convolution is followed by
 its batch norm and ReLU as modules of their own, so that torch.fx finds and fuses them.
+
+Two options make it lighter than the paper's, both for the sake of a device:
+
+    UNetConfig(widths=(12, 24, 48, 96, 192))             # what pruning leaves of base 16
+    UNetConfig(base=24, stem_stride=2)                   # works at half the size from the start
 """
 
 from __future__ import annotations
@@ -21,6 +26,8 @@ from torch import nn
 from edge_seg.errors import EdgeSegError
 
 WIDTHS = (16, 24, 32, 64, 128)
+WIDEST = 4096
+"""Channels that no level goes beyond; a typing error becomes no network that fills the memory."""
 
 
 class UNetConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -29,6 +36,10 @@ class UNetConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``base`` is the number of channels at full size; each of the ``depth`` downsamplings halves
     the size and doubles the channels. ``up`` is how the decoder doubles the size: "transpose"
     (learned, 2x2, stride 2) or "bilinear" (a 1x1 convolution, then interpolation).
+
+    ``widths`` are the channels at each size, the largest first, ``depth + 1`` numbers; they take
+    the place of ``base``. ``stem_stride`` 2 halves the size in the first convolution already, and
+    doubles it again after the last, by bilinear interpolation of the logits.
     """
 
     classes: int = 3
@@ -36,6 +47,8 @@ class UNetConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     depth: int = 4
     batch_norm: bool = True
     up: Literal["transpose", "bilinear"] = "transpose"
+    widths: tuple[int, ...] = ()
+    stem_stride: Literal[1, 2] = 1
     height: int = 256
     width: int = 512
 
@@ -45,21 +58,43 @@ class UNetConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise EdgeSegError(f"lane-unet has no base width {self.base}: choose one of {WIDTHS}")
         if not 1 <= self.depth <= 6:
             raise EdgeSegError(f"lane-unet has a depth of 1 to 6, not {self.depth}")
-        factor = 2**self.depth
+        self._check_widths()
+        factor = self.stem_stride * 2**self.depth
         if self.height % factor or self.width % factor:
             raise EdgeSegError(
-                f"a lane-unet of depth {self.depth} needs an input size in multiples of {factor}, "
-                f"not {self.height}x{self.width}"
+                f"a lane-unet of depth {self.depth}{self._stem} needs an input size in multiples "
+                f"of {factor}, not {self.height}x{self.width}"
             )
+
+    def channels(self) -> tuple[int, ...]:
+        """Return the channels at each size, the largest first: ``depth + 1`` numbers."""
+        return self.widths or tuple(self.base * 2**level for level in range(self.depth + 1))
+
+    @property
+    def _stem(self) -> str:
+        return "" if self.stem_stride == 1 else f" with a stem of stride {self.stem_stride}"
+
+    def _check_widths(self) -> None:
+        if self.widths and len(self.widths) != self.depth + 1:
+            raise EdgeSegError(
+                f"a lane-unet of depth {self.depth} has {self.depth + 1} widths, one for each "
+                f"size: {len(self.widths)} were given"
+            )
+        for width in self.widths:
+            if not 1 <= width <= WIDEST:
+                raise EdgeSegError(f"the widths of a lane-unet are 1 to {WIDEST}, not {width}")
 
 
 class ConvBlock(nn.Module):
-    """Twice a 3x3 convolution, batch norm and ReLU: (N, inputs, h, w) -> (N, outputs, h, w)."""
+    """Twice a 3x3 convolution, batch norm and ReLU.
 
-    def __init__(self, inputs: int, outputs: int, batch_norm: bool) -> None:
+    (N, inputs, h, w) -> (N, outputs, h / stride, w / stride)
+    """
+
+    def __init__(self, inputs: int, outputs: int, batch_norm: bool, stride: int = 1) -> None:
         super().__init__()
         bias = not batch_norm  # a batch norm has its own
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=bias)
         self.bn1 = nn.BatchNorm2d(outputs) if batch_norm else nn.Identity()
         self.relu1 = nn.ReLU()
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=bias)
@@ -73,7 +108,7 @@ class ConvBlock(nn.Module):
 
 
 class BilinearUp(nn.Module):
-    """Halve the channels, double the size: (N, c, h, w) -> (N, c / 2, 2h, 2w).
+    """Fewer channels, twice the size: (N, inputs, h, w) -> (N, outputs, 2h, 2w).
 
     The 1x1 convolution comes first: the two commute, and at the small size it costs a quarter.
     """
@@ -91,28 +126,33 @@ class BilinearUp(nn.Module):
 class UNet(nn.Module):
     """A U-Net over (N, 3, h, w) float RGB; returns logits (N, classes, h, w).
 
-    h and w are multiples of ``2**depth``; the weights fit any such size.
+    h and w are multiples of ``stem_stride * 2**depth``; the weights fit any such size.
     """
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
         config.check()
         self.config = config
-        widths = [config.base * 2**level for level in range(config.depth + 1)]
+        widths = config.channels()
+        strides = [config.stem_stride] + [1] * config.depth
         self.encoder = nn.ModuleList(
-            ConvBlock(inputs, outputs, config.batch_norm)
-            for inputs, outputs in zip([3, *widths], widths, strict=False)
+            ConvBlock(inputs, outputs, config.batch_norm, stride)
+            for inputs, outputs, stride in zip([3, *widths], widths, strides, strict=False)
         )
         self.down = nn.MaxPool2d(2)
         self.up = nn.ModuleList()
         self.decoder = nn.ModuleList()
-        for outputs in reversed(widths[:-1]):
+        for level in reversed(range(config.depth)):
+            inputs, outputs = widths[level + 1], widths[level]
             if config.up == "transpose":
-                self.up.append(nn.ConvTranspose2d(2 * outputs, outputs, 2, stride=2))
+                self.up.append(nn.ConvTranspose2d(inputs, outputs, 2, stride=2))
             else:
-                self.up.append(BilinearUp(2 * outputs, outputs))
+                self.up.append(BilinearUp(inputs, outputs))
             self.decoder.append(ConvBlock(2 * outputs, outputs, config.batch_norm))
-        self.head = nn.Conv2d(config.base, config.classes, 1)
+        self.head = nn.Conv2d(widths[0], config.classes, 1)
+        self.whole: nn.Module | None = None
+        if config.stem_stride > 1:
+            self.whole = nn.Upsample(scale_factor=float(config.stem_stride), mode="bilinear")
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return logits (N, classes, h, w) of images (N, 3, h, w)."""
@@ -125,7 +165,8 @@ class UNet(nn.Module):
             features = block(features)
         for up, block in zip(self.up, self.decoder, strict=True):
             features = block(torch.cat([copies.pop(), up(features)], dim=1))
-        return self.head(features)
+        logits = self.head(features)
+        return logits if self.whole is None else self.whole(logits)
 
 
 def build(config: UNetConfig) -> UNet:

@@ -2,6 +2,6 @@
 
 ``request`` what is asked and what comes out; ``deciding`` the recipe and the sensitivity;
 ``tournament`` a contestant lowered, run and timed; ``rescue`` layers back to float;
-``judging`` everyone's row; ``proof`` the target's own trial of the winner; ``contents`` and
-``model_card`` what goes into the bundle.
+``judging`` everyone's row; ``doubts`` what to see to first; ``proof`` the target's own trial of
+the winner; ``contents`` and ``model_card`` what goes into the bundle.
 """

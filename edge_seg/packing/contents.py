@@ -24,6 +24,7 @@ from edge_seg.bundle.manifest import (
 from edge_seg.figures import figure
 from edge_seg.frames import FrameSet
 from edge_seg.machine import this_machine
+from edge_seg.masks import agreeing, to_masks
 from edge_seg.packing.model_card import model_card
 from edge_seg.packing.tournament import Arena, Contestant
 from edge_seg.pipeline import Pipeline
@@ -172,6 +173,7 @@ def documents(
     noise: Sequence[LayerNoise],
     steps: Steps,
     inspections: Mapping[str, Inspection],
+    doubts: Sequence[str],
 ) -> dict[str, bytes]:
     """Return the members that people read: recipe, report and model card."""
     agreement = {
@@ -198,13 +200,15 @@ def documents(
         versions=manifest.versions,
         machine=manifest.machine,
         agreement=agreement,
-        notes=[*_method_notes(champion), *_notes(manifest, agreement)],
+        notes=[*doubts, *_method_notes(champion), *_notes(manifest, agreement)],
         inspections=dict(inspections),
     )
     return {
         "recipe.json": encode(recipe),
         "report.html": write_report(report).encode(),
-        "MODEL_CARD.md": model_card(manifest, request.model).encode(),
+        "MODEL_CARD.md": model_card(
+            manifest, request.model, _method_notes(champion), doubts
+        ).encode(),
     }
 
 
@@ -225,11 +229,14 @@ def _agreement(arena: Arena, contestant: Contestant, shown: Shown) -> float:
     graph = quantize_graph(source.graph, source.recipe)
     images = [arena.evaluation.image(index) for index in shown.indices]
     logits = simulate(graph, [resize(image, source.model.input) for image in images])
+    classes = source.model.classes
     equal = [
-        np.mean(resize_mask(ids.astype(np.uint8), *mask.shape) == mask)
-        for ids, mask in zip(logits.argmax(1), shown.masks[contestant.label], strict=True)
+        agreeing(resize_mask(simulated, *mask.shape), mask, classes)
+        for simulated, mask in zip(
+            to_masks(logits, classes), shown.masks[contestant.label], strict=True
+        )
     ]
-    return float(100 * np.mean(equal))
+    return float(np.mean(equal))
 
 
 def _samples(frames: FrameSet, shown: Shown, reference: str, champion: str) -> list[Sample]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
 
 SENSITIVITY_FRAMES = 2
 """Enough for a ranking: every frame gives each layer thousands of positions."""
+
+
+FOLDS_ITSELF = (
+    "its toolchain starts from the PyTorch module and folds batch norm by itself: leave --no-fold "
+    "out, or take another engine"
+)
 
 
 def network_frames(frames: FrameSet, model: Model) -> list[Frame]:
@@ -64,11 +71,20 @@ def decide(
         calibration_digest=request.calibration.digest,
         range_rule=request.observer,
         weights=request.weights,
+        fold_batch_norm=request.fold_batch_norm,
         layers=tuple(layers(graph)),
         ranges=ranges.collect_ranges(graph, frames, track, request.observer),
     )
     cache.put(recipe.encode(decided), *key)
     return decided
+
+
+def for_integers(source: Source) -> Source:
+    """Return what int8 entrants start from: the source as it is where batch norm is folded.
+
+    Where it is not, engines that start from the module cannot take it: their toolchains fold.
+    """
+    return source if source.recipe.fold_batch_norm else replace(source, no_module=FOLDS_ITSELF)
 
 
 def sensitivity(source: Source, cache: Cache, track: Track) -> list[LayerNoise]:

@@ -11,6 +11,7 @@ from edge_seg import engines, gate
 from edge_seg.bench import quantiles
 from edge_seg.bundle.manifest import Candidate, Gate
 from edge_seg.errors import NoSpaceError
+from edge_seg.figures import figure
 from edge_seg.metrics import Evaluation
 from edge_seg.packing import rescue
 from edge_seg.packing.rescue import Rank
@@ -90,7 +91,8 @@ def judge(
     except Exception as error:  # what the device's compiler refuses is not packed
         return Judged(name, precision, failed=reason(error))
     drop, class_drop = gate.drops(reference, evaluation)
-    missed = gate.why_missed(allowed, drop, class_drop)
+    measure = "mean IoU" if evaluation.depth is None else "SSIM"
+    missed = gate.why_missed(allowed, drop, class_drop, measure)
     return Judged(
         engine=name,
         precision=precision,
@@ -130,6 +132,7 @@ def timed(arena: Arena, judged: Sequence[Judged], frames: int) -> list[Candidate
                 status=_status(entry),
                 reason=entry.missed if entry.precision != "float32" else "",
                 miou=entry.evaluation.miou,
+                depth=entry.evaluation.depth,
                 drop=entry.drop,
                 iou=entry.evaluation.iou,
                 class_drop=entry.class_drop,
@@ -194,10 +197,13 @@ def say(entry: Judged) -> str:
     verdict = f", misses the gate: {entry.missed}" if entry.missed else ""
     if entry.inspection is not None:
         verdict += f", {_checked(entry.inspection)}"
-    return (
-        f"mIoU {entry.evaluation.miou:.2f} %, {len(entry.contestant.model) / 1e6:.1f} MB"
-        f"{floats}{verdict}"
-    )
+    return f"{said(entry.evaluation)}, {len(entry.contestant.model) / 1e6:.1f} MB{floats}{verdict}"
+
+
+def said(scores: Evaluation | Candidate) -> str:
+    """Return the score in words: ``mIoU 91.20 %``."""
+    measure = "mIoU" if scores.depth is None else "SSIM"
+    return f"{measure} {figure(scores.score)} %"
 
 
 def _checked(inspection: Inspection) -> str:

@@ -117,6 +117,8 @@ def improve(
     if graph is source.graph:
         return replace(source, recipe=draft.recipe)
     made = replace(source, graph=graph, recipe=draft.recipe)
+    if source.no_module:  # there is nobody to bring it to
+        return made
     try:
         return replace(made, model=with_weights_of(source.model, graph))
     except NoWayBackError as error:  # the graph's engines go on without PyTorch's

@@ -39,9 +39,9 @@ class Request:
     ``engines`` empty means all that the target names, ``precisions`` empty all but those that
     compete on demand. ``device`` is one of the target's devices, or empty; ``options`` are handed
     to the engine on the device (``{"dla": True}``). ``method`` is a chain of `packing.methods` or
-    "auto", ``observer`` and ``weights`` say on which grid it starts; ``lesson`` says how ``qat``
-    learns, with ``labels`` from the calibration set's masks too. ``prove`` asks for the target's
-    proof of what was packed.
+    "auto", ``observer`` and ``weights`` say on which grid it starts, ``fold_batch_norm`` whether
+    layers take up their batch norm first; ``lesson`` says how ``qat`` learns, with ``labels`` from
+    the calibration set's masks too. ``prove`` asks for the target's proof of what was packed.
     """
 
     model: Model
@@ -55,6 +55,7 @@ class Request:
     method: str = "ptq"
     observer: str = "minmax"
     weights: Weights = field(default_factory=Weights)
+    fold_batch_norm: bool = True
     lesson: Settings | None = None
     labels: bool = False
     device: str = ""
@@ -76,7 +77,8 @@ class Result:
     """The packed file and all that was measured on the way.
 
     ``held`` is False when no candidate held the gate: the best one is then kept under
-    ``<output>.rejected``, and ``message`` says why and what to do.
+    ``<output>.rejected``, and ``message`` says why and what to do. ``warnings`` are what to see to
+    before what was packed is believed.
     """
 
     path: Path
@@ -85,6 +87,7 @@ class Result:
     steps: Sequence[tuple[str, float]]
     held: bool
     message: str
+    warnings: Sequence[str] = ()
 
 
 def check_names(
@@ -116,15 +119,39 @@ def check_grid(observer: str, bits: int) -> None:
         )
 
 
-def check_lesson(method: str, delay: int, labels: bool) -> None:
-    """Refuse settings of a fine-tuning that would do nothing."""
+def check_fold(method: str, fold: bool) -> None:
+    """Refuse to equalize layers that keep their batch norm: it is made for folded ones."""
+    if not fold and method != AUTO and "equalize" in parse_method(method):
+        raise EdgeSegError(
+            f"method '{method}' equalizes, which is for layers that have taken up their batch "
+            "norm: fold it, or take another method"
+        )
+
+
+def check_lesson(method: str, delay: int, labels: bool, given: Sequence[str] = ()) -> None:
+    """Refuse settings of a fine-tuning that would do nothing.
+
+    ``given`` are the names of those that were asked for besides ``delay`` and ``labels``.
+    """
     tunes = method != AUTO and "tune" in parse_method(method)
-    if (delay or labels) and not tunes:
-        raise EdgeSegError("--delay and --labels are for fine-tuning: --method qat")
+    asked = [name for name, wanted in (("delay", delay), ("labels", labels)) if wanted]
+    asked += [] if method == AUTO else given  # auto may come to fine-tune, without masks
+    if asked and not tunes:
+        raise EdgeSegError(
+            f"{', '.join(asked)}: for fine-tuning alone; leave out, or choose a method with qat"
+        )
     if delay and not labels:
         raise EdgeSegError(
-            "in float the network already gives its own answers: --delay needs --labels"
+            "in float the network already gives its own answers: a delay needs labels"
         )
+
+
+def check_gate(drops: Gate) -> None:
+    """Refuse a gate that no figure can be held against."""
+    if not (math.isfinite(drops.max_drop) and math.isfinite(drops.max_class_drop)):
+        raise EdgeSegError("the gate's drops are points, such as 0.5, not infinite and not NaN")
+    if drops.max_p50_ms is not None and not math.isfinite(drops.max_p50_ms):
+        raise EdgeSegError("the gate's time is in milliseconds, such as 50, not infinite, not NaN")
 
 
 def check_device(target: Target, device: str, options: Options) -> None:
@@ -145,7 +172,9 @@ def check(request: Request) -> None:
     check_names(request.target, request.engines, request.precisions, request.method)
     check_device(request.target, request.device, request.options)
     check_grid(request.observer, request.weights.bits)
+    check_fold(request.method, request.fold_batch_norm)
     check_lesson(request.method, request.lesson.delay if request.lesson else 0, request.labels)
+    check_gate(request.gate)
     if request.prove and request.target.prove is None:
         raise EdgeSegError(
             f"there is no proof for target {request.target.name}: leave --prove out, and run "
@@ -153,8 +182,6 @@ def check(request: Request) -> None:
         )
     if request.prove:
         request.target.require_prover()
-    if not (math.isfinite(request.gate.max_drop) and math.isfinite(request.gate.max_class_drop)):
-        raise EdgeSegError("the gate's drops are points, such as 0.5, not infinite and not NaN")
     if request.gate.max_p50_ms is not None and request.architecture != platform.machine():
         raise EdgeSegError(
             f"how long a frame takes on a {request.target.name} is for the device to measure "
@@ -237,6 +264,7 @@ class Record(msgspec.Struct, frozen=True):
     candidates: list[Candidate]
     steps: list[StepRecord]
     machine: Machine | None
+    warnings: list[str] = []
 
 
 def record(result: Result) -> Record:
@@ -254,6 +282,7 @@ def record(result: Result) -> Record:
         candidates=manifest.candidates,
         steps=[StepRecord(name, seconds) for name, seconds in result.steps],
         machine=manifest.machine,
+        warnings=list(result.warnings),
     )
 
 

@@ -1,7 +1,7 @@
 """When a candidate misses the gate: its worst layers go back to float, one by one.
 
 Layers are ranked by the noise each brings to the logits. The few worst are then tried
-alone, and ordered by the mean IoU that each wins back on the evaluation set; noise says
+alone, and ordered by the score that each wins back on the evaluation set; noise says
 where to look, the metric decides.
 """
 
@@ -109,4 +109,4 @@ def _with_float(arena: Arena, contestant: Contestant, layers: tuple[str, ...]) -
 
 
 def _points(evaluation: Evaluation) -> float:
-    return evaluation.miou or 0.0
+    return evaluation.score or 0.0

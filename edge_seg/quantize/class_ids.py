@@ -1,10 +1,10 @@
-"""From logits to class ids inside the graph: what leaves the engine is one byte a pixel.
+"""From logits to a mask inside the graph: what leaves the engine is one byte a pixel.
 
 The same ids can be had in two ways, and which is faster is the engine's matter:
 ``argmax`` is one operator, ``compare`` a chain of element-wise ones that fuses into a
 single vectorised loop. A bilinear upsampling of the logits becomes two small matrix
 products, which is the same linear map (rows, then columns) and several times faster than
-the engines' resize kernels.
+the engines' resize kernels. A depth is rounded to the values of its scale.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper
 
+from edge_seg.classes import ClassMap
+from edge_seg.masks import FARTHEST
 from edge_seg.quantize.float_graph import LOGITS
 from edge_seg.quantize.graph import constant, opset, producer, set_constant, shape
 
@@ -21,6 +23,34 @@ IDS = "ids"
 WAYS = ("argmax", "compare")
 COMPARE_LIMIT = 8
 """Above this many classes a chain of compares is never faster than one argmax."""
+
+
+def with_mask(graph: onnx.ModelProto, classes: ClassMap, way: str) -> onnx.ModelProto:
+    """Return a copy of ``graph`` whose output is the task's mask (1, 1, h, w) uint8."""
+    return with_class_ids(graph, way) if classes.depth is None else with_depth(graph)
+
+
+def with_depth(graph: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a copy of ``graph`` whose output is depths as mask values: see `edge_seg.masks`."""
+    model = onnx.ModelProto()
+    model.CopyFrom(graph)
+    _, _, height, width = shape(model.graph.output[0])
+    _upsample_by_matmul(model)
+    set_constant(model, "depth_farthest", np.array(FARTHEST, np.float32))
+    set_constant(model, "depth_nearest", np.array(0, np.float32))
+    ends = ["depth_nearest", "depth_farthest"]
+    model.graph.node.extend(
+        [
+            helper.make_node("Mul", [LOGITS, "depth_farthest"], ["depth_scaled"], "depth_scale"),
+            helper.make_node("Round", ["depth_scaled"], ["depth_whole"], "depth_round"),
+            helper.make_node("Clip", ["depth_whole", *ends], ["depth_within"], "depth_clip"),
+            helper.make_node("Cast", ["depth_within"], [IDS], "ids_cast", to=TensorProto.UINT8),
+        ]
+    )
+    mask = helper.make_tensor_value_info(IDS, TensorProto.UINT8, [1, 1, height, width])
+    model.graph.output[0].CopyFrom(mask)
+    onnx.checker.check_model(model)
+    return model
 
 
 def with_class_ids(graph: onnx.ModelProto, way: str) -> onnx.ModelProto:

@@ -4,7 +4,8 @@
     # input  "frame"  uint8   (1, h, w, 3), BGR: the frame at the network's size
     # output "logits" float32 (1, classes, h, w)
 
-Batch norm is folded by the exporter and ONNX Runtime's basic optimizations. The channel
+Batch norm is folded by the exporter and ONNX Runtime's basic optimizations; `unfolded_graph` is the
+same with every batch norm left behind its convolution, as an operator of its own. The channel
 order and the normalisation are folded into the first convolution's weights wherever that
 is exact: it always is for the order and the scale; a mean can only be folded where the
 convolution does not pad, since a padded zero would have to become the mean. Otherwise the
@@ -16,6 +17,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,6 +33,7 @@ from edge_seg.quantize.graph import (
     consumers,
     insert_before,
     layer_name,
+    layers,
     opset,
     set_constant,
 )
@@ -50,9 +53,13 @@ FRAME = "frame"
 LOGITS = "logits"
 NORMALISE = "normalise"
 """The layer in front of the model's own, where the normalisation could not be folded."""
+BATCH_NORM_FUSIONS = ("ConvBNFusion", "MatMul_BatchNormalization_Fusion", "ConstantSharing")
+"""ONNX Runtime's optimizers that fold a batch norm into the layer before it, by its own names. The
+last makes one tensor of a layer's bias and a batch norm's that are alike, and one is quantized."""
 OUR_NAMES = re.compile(
     r"frame(_planes|_scale|_zero_point|_float)?|pixels|to_planes|to_float"
     r"|normalise(\.weight|\.bias)?|pixel_scale|scale_pixels|logits(_best)?"
+    r"|depth_(scale|scaled|round|whole|clip|within|nearest|farthest)"
     r"|ids(_int64|_cast|_float)?|argmax|split|(logit|id|better|chosen|best)_\d+"
     r"|upsample_(rows|columns)|up_(rows|columns)"
 )
@@ -63,19 +70,46 @@ get others, as no two may share one."""
 def float_graph(model: Model) -> onnx.ModelProto:
     """Return the folded float graph of ``model``; raises `EdgeSegError` if it can't be exported."""
     exported = _modern(model.onnx, model.name) if model.onnx is not None else _export(model)
+    return _graph(exported, model)
+
+
+def unfolded_graph(model: Model) -> onnx.ModelProto:
+    """Return the float graph of ``model`` with its batch norms as operators of their own.
+
+    Law: its logits are those of `float_graph`, but for the order of float sums. Raises
+    `EdgeSegError` as that does, and where no layer with weights has a batch norm behind it.
+    """
+    if model.onnx is not None:
+        exported = _modern(model.onnx, model.name)
+    else:
+        # The exporter folds batch norm as one of its constants.
+        exported = _export(model, do_constant_folding=False)
+    graph = _graph(exported, model, BATCH_NORM_FUSIONS)
+    written = {name for nodes in layers(graph).values() for node in nodes for name in node.output}
+    norms = [node for node in graph.graph.node if node.op_type == "BatchNormalization"]
+    if not any(norm.input[0] in written for norm in norms):
+        raise EdgeSegError(
+            f"{model.name} has no batch norm behind a layer, or came with it folded: there is "
+            "nothing to leave unfolded, pack it without --no-fold"
+        )
+    return graph
+
+
+def _graph(exported: bytes, model: Model, kept: Sequence[str] = ()) -> onnx.ModelProto:
+    """Return what was exported with frames in and logits out; ``kept`` is not optimized."""
     given = onnx.load_from_string(exported)
     _require_standard(given, model.name)
     tidy(given, LOGITS, OUR_NAMES)
-    graph = _optimize(given.SerializeToString(), model.name)
+    graph = _optimize(given.SerializeToString(), model.name, kept)
     if model.module is not None:
         _name_later_calls(graph, {name for name, _ in model.module.named_modules()})
     _name_nodes(graph)
     _take_frames(graph, model.input)
     # Once more: the folding leaves constants that can be computed now.
-    return _optimize(graph.SerializeToString(), model.name)
+    return _optimize(graph.SerializeToString(), model.name, kept)
 
 
-def _export(model: Model) -> bytes:
+def _export(model: Model, do_constant_folding: bool = True) -> bytes:
     """Trace the module to ONNX with PyTorch's TorchScript exporter.
 
     It is deprecated, and still gives the cleanest graphs for quantization: batch norm
@@ -98,6 +132,7 @@ def _export(model: Model) -> bytes:
                 opset_version=OPSET,
                 input_names=["input"],
                 output_names=[LOGITS],
+                do_constant_folding=do_constant_folding,
             )
     except Exception as error:  # the exporter raises whatever the operator's handler raised
         raise EdgeSegError(
@@ -163,8 +198,11 @@ def _name_nodes(graph: onnx.ModelProto) -> None:
         seen.add(node.name)
 
 
-def _optimize(payload: bytes, name: str) -> onnx.ModelProto:
-    """Fold constants and batch norm with ONNX Runtime's basic (standard-operator) passes."""
+def _optimize(payload: bytes, name: str, without: Sequence[str] = ()) -> onnx.ModelProto:
+    """Fold constants and batch norm with ONNX Runtime's basic (standard-operator) passes.
+
+    ``without`` names the passes that are left out.
+    """
     import onnxruntime
 
     onnxruntime.disable_telemetry_events()  # its wheel carries usage telemetry
@@ -174,7 +212,12 @@ def _optimize(payload: bytes, name: str) -> onnx.ModelProto:
     with scratch_folder() as folder:
         options.optimized_model_filepath = str(folder / "optimized.onnx")
         try:
-            onnxruntime.InferenceSession(payload, options, providers=["CPUExecutionProvider"])
+            onnxruntime.InferenceSession(
+                payload,
+                options,
+                providers=["CPUExecutionProvider"],
+                disabled_optimizers=list(without),
+            )
         except Exception as error:
             raise EdgeSegError(
                 f"model '{name}' is not a graph that runs: {in_one_line(error)}"

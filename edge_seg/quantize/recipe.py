@@ -43,8 +43,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     """The quantization decisions for one model and one calibration set.
 
     ``ranges`` maps an activation tensor of the float graph to the lowest and highest value
-    it took; activations are uint8 on that range. ``float_layers`` are left in float. ``notes`` say
-    in words what the method found.
+    it took; activations are uint8 on that range. ``float_layers`` are left in float.
+    ``fold_batch_norm`` says that layers took up their batch norm before they were quantized; else
+    it is a float operator behind each. ``notes`` say in words what the method found.
     """
 
     schema: str = SCHEMA
@@ -53,6 +54,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     method: str = "ptq"
     range_rule: str = "minmax"
     weights: Weights = Weights()
+    fold_batch_norm: bool = True
     layers: tuple[str, ...]
     float_layers: tuple[str, ...] = ()
     ranges: dict[str, tuple[float, float]]

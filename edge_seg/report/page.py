@@ -18,7 +18,7 @@ import msgspec
 from markupsafe import Markup
 
 from edge_seg.bundle.manifest import Candidate
-from edge_seg.classes import ClassMap
+from edge_seg.draw import legend
 from edge_seg.figures import figure
 from edge_seg.report import plots
 from edge_seg.report.pictures import sample_strips
@@ -50,7 +50,7 @@ def write_report(data: ReportData) -> str:
         charts=_charts(data),
         strips=sample_strips(data.samples, data.classes),
         classes=_class_rows(data),
-        palette=_palette(data.classes),
+        palette=legend(data.classes),
         total_seconds=sum(seconds for _, seconds in data.steps),
         longest=max((seconds for _, seconds in data.steps), default=0.0),
         script=Markup(script),
@@ -106,7 +106,7 @@ def _row(candidate: Candidate, reference: Candidate | None) -> Row:
     speed = ratio(reference.p50_ms if reference else None, candidate.p50_ms)
     share = ratio(candidate.size_bytes, reference.size_bytes if reference else None)
     values = [
-        (candidate.miou, 2, ""),
+        (candidate.score, 2, ""),
         (candidate.drop, 2, ""),
         (max(drops, default=None), 2, ""),
         (candidate.p50_ms, 2, ""),
@@ -136,15 +136,16 @@ def _tiles(data: ReportData) -> list[tuple[str, str, str]]:
     base = label(reference) if reference else ""
     was_ms = f"{base}: {number(reference.p50_ms, 1)} ms" if reference else ""
     was_mb = f"{base}: {number(_mega(reference.size_bytes))} MB" if reference else ""
-    was_iou = f"{base}: {number(reference.miou)} %" if reference else ""
+    was = f"{base}: {number(reference.score)} %" if reference else ""
     worst = max((d for d in winner.class_drop.values() if known(d)), default=None)
-    gate = f"gate {data.gate.max_drop:g}; "
-    gate += f"worst class {number(worst)}, gate {data.gate.max_class_drop:g}"
+    gate = f"gate {data.gate.max_drop:g}"
+    if worst is not None:
+        gate += f"; worst class {number(worst)}, gate {data.gate.max_class_drop:g}"
     return [
         ("p50 latency", *_latency(winner, was_ms)),
-        ("mean IoU", f"{number(winner.miou)} %", was_iou),
+        ("SSIM" if data.classes.depth else "mean IoU", f"{number(winner.score)} %", was),
         (
-            "mIoU drop",
+            f"{data.measure} drop",
             f"{number(winner.drop)} points",
             gate,
         ),
@@ -168,8 +169,3 @@ def _class_rows(data: ReportData) -> list[tuple[str, float | None, float | None,
         (name, before.get(name), winner.iou.get(name), winner.class_drop.get(name))
         for name in data.classes.names
     ]
-
-
-def _palette(classes: ClassMap) -> list[tuple[str, tuple[int, int, int]]]:
-    """Return the classes that the overlays draw: black is shown as the frame itself."""
-    return [(n, c) for n, c in zip(classes.names, classes.palette, strict=True) if any(c)]

@@ -90,6 +90,11 @@ class ReportData(msgspec.Struct, kw_only=True):
     inspections: dict[str, Inspection] = {}
 
     @property
+    def measure(self) -> str:
+        """What a score is called."""
+        return "mIoU" if self.classes.depth is None else "SSIM"
+
+    @property
     def winner(self) -> Candidate | None:
         """The candidate that was packed, or None where none held the gate."""
         return next((c for c in self.candidates if c.status == "winner"), None)
@@ -113,6 +118,11 @@ def label(candidate: Candidate) -> str:
     return f"{candidate.engine} {candidate.precision}"
 
 
+def measure(candidate: Candidate) -> str:
+    """Return what a candidate's score is called."""
+    return "mIoU" if candidate.depth is None else "SSIM"
+
+
 def known(value: float | None) -> TypeGuard[float]:
     """Return whether a metric was measured: it is neither None nor NaN."""
     return value is not None and math.isfinite(value)
@@ -128,8 +138,8 @@ def ratio(value: float | None, reference: float | None) -> float | None:
 def describe(candidate: Candidate) -> str:
     """Return a candidate's figures in one line, for hovering."""
     facts = [f"{label(candidate)} ({candidate.status})"]
-    if known(candidate.miou):
-        facts.append(f"mIoU {candidate.miou:.2f} %")
+    if known(candidate.score):
+        facts.append(f"{measure(candidate)} {candidate.score:.2f} %")
     if known(candidate.drop):
         facts.append(f"drop {candidate.drop:.2f} points")
     if known(candidate.p50_ms):
@@ -159,7 +169,7 @@ def verdict(data: ReportData) -> str:
     timed = known(winner.p50_ms)
     facts = [_speed(winner, rival) for rival in rivals if timed and rival and known(rival.p50_ms)]
     if known(winner.drop):
-        facts.append(f"mIoU drop {winner.drop:.2f} points")
+        facts.append(f"{measure(winner)} drop {winner.drop:.2f} points")
     smaller = ratio(winner.size_bytes, reference.size_bytes if reference else None)
     if smaller is not None:
         facts.append(f"{smaller:.2f} of the size")

@@ -23,25 +23,27 @@ MARKER = {"winner": "*", "passed": "o", "rejected": "v", "failed": "X", "baselin
 
 def scatter(data: ReportData, width: int) -> Markup | None:
     """Draw accuracy over latency with the gate; the winner is a star."""
-    measured = [(c, c.p50_ms, c.miou) for c in data.candidates if known(c.p50_ms) and known(c.miou)]
+    measured = [
+        (c, c.p50_ms, c.score) for c in data.candidates if known(c.p50_ms) and known(c.score)
+    ]
     if not measured:
         return None
     reference, gate = data.reference, None
-    if reference is not None and known(reference.miou):
-        gate = reference.miou - data.gate.max_drop
-    top = max(miou for _, _, miou in measured) if gate is None else gate
+    if reference is not None and known(reference.score):
+        gate = reference.score - data.gate.max_drop
+    top = max(score for _, _, score in measured) if gate is None else gate
     floor = top - FLOOR_GATES * max(data.gate.max_drop, 0.1)
-    points = [(p50, max(miou, floor)) for _, p50, miou in measured]
+    points = [(p50, max(score, floor)) for _, p50, score in measured]
     with drawing():
         figure = canvas(width, 400 if width > NARROW else 360)
         axes = figure.add_subplot()
         _scatter_axes(axes, points, gate)
         hover = {}
-        for index, (candidate, p50, miou) in enumerate(measured):
+        for index, (candidate, p50, score) in enumerate(measured):
             axes.plot(
                 [p50],
-                [max(miou, floor)],
-                marker=CARETDOWN if miou < floor else MARKER[candidate.status],
+                [max(score, floor)],
+                marker=CARETDOWN if score < floor else MARKER[candidate.status],
                 ms=15 if candidate.status == "winner" else 8,
                 color=STATUS_COLOUR[candidate.status],
                 mew=0,
@@ -51,13 +53,13 @@ def scatter(data: ReportData, width: int) -> Markup | None:
             )
             hover[f"p{index}"] = describe(candidate)
         axes.set_xlabel("p50 latency, ms (left is faster)")
-        axes.set_ylabel("mean IoU, %")
+        axes.set_ylabel("mean IoU, %" if data.measure == "mIoU" else f"{data.measure}, %")
         figure.draw_without_rendering()  # the layout is final from here on
         figure.set_layout_engine("none")
         taken = [] if gate is None else _gate_line(axes, gate, data.gate.max_drop)
         names = [
-            short(label(c), width) + (f" ({miou:.1f} %)" if miou < floor else "")
-            for c, _, miou in measured
+            short(label(c), width) + (f" ({score:.1f} %)" if score < floor else "")
+            for c, _, score in measured
         ]
         winner = next((i for i, (c, _, _) in enumerate(measured) if c.status == "winner"), None)
         place_labels(axes, points, names, strong=winner, taken=taken)

@@ -103,10 +103,10 @@ AXES = {
 def pareto(results: Results, field: str, width: int) -> Markup | None:
     """Draw accuracy over a cost; what no other row beats is joined by a line and named."""
     factor, unit, title, name = AXES[field]
-    rows = [r for r in results.rows if r.miou is not None and getattr(r, field) is not None]
+    rows = [r for r in results.rows if r.score is not None and getattr(r, field) is not None]
     if not rows:
         return None
-    points = [(factor * getattr(row, field), row.miou or 0.0) for row in rows]
+    points = [(factor * getattr(row, field), row.score or 0.0) for row in rows]
     names, looks = names_of(results.rows), _Looks(results)
     best = front(points)
     with drawing():
@@ -122,7 +122,7 @@ def pareto(results: Results, field: str, width: int) -> Markup | None:
             )  # fmt: skip
             hover[f"p{index}"] = f"{names[row.key]}: {number(y)} %, {number(x)} {unit}"
         axes.set_xlabel(title)
-        axes.set_ylabel("mean IoU, %")
+        axes.set_ylabel(f"{results.measure}, %")
         figure.draw_without_rendering()  # the layout is final from here on
         figure.set_layout_engine("none")
         named = [*best, *(i for i, row in enumerate(rows) if row.is_reference and i not in best)]
@@ -146,11 +146,11 @@ def _limits(axes: Axes, points: Sequence[tuple[float, float]]) -> None:
 
 
 def frame_drops(results: Results, row: Row) -> list[float]:
-    """Return what each frame's mean IoU loses against the float row, in points."""
+    """Return what each frame's score loses against the float row, in points."""
     reference = results.row(row.reference)
     if reference is None:
         return []
-    pairs = zip(reference.image_miou, row.image_miou, strict=False)
+    pairs = zip(reference.image_scores, row.image_scores, strict=False)
     return [a - b for a, b in pairs if a is not None and b is not None]
 
 
@@ -176,7 +176,9 @@ def distributions(results: Results, width: int) -> Markup | None:
         axes.axvline(0, color=LINE, lw=1.2, zorder=0)
         axes.set_yticks(range(len(rows)), [short(names[r.key], width) for r in rows], color=INK)
         axes.set_ylim(len(rows) - 0.4, -0.6)
-        axes.set_xlabel("points of mean IoU that a frame loses against float (left is better)")
+        axes.set_xlabel(
+            f"points of {results.measure} that a frame loses against float (left is better)"
+        )
         axes.spines["left"].set_visible(False)
         axes.grid(True, axis="x")
         alt = f"What each of {len(results.images)} frames loses, in {len(rows)} rows."

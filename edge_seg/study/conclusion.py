@@ -108,7 +108,15 @@ _Group = list[Row]
 def _by_words(rows: Iterable[Row]) -> list[_Group]:
     groups: dict[tuple[object, ...], _Group] = {}
     for row in rows:
-        words = (row.variant, row.engine, row.precision, row.method, row.bits, row.per_channel)
+        words = (
+            row.variant,
+            row.engine,
+            row.precision,
+            row.method,
+            row.bits,
+            row.per_channel,
+            row.fold,
+        )
         groups.setdefault(words, []).append(row)
     return list(groups.values())
 
@@ -120,13 +128,13 @@ def _name(group: _Group, names: dict[str, str]) -> str:
 
 
 def paired(rows: Sequence[tuple[Row, Row]]) -> list[float]:
-    """Return frame by frame the first's mean IoU minus the second's, each frame's mean over pairs.
+    """Return frame by frame the first's score minus the second's, each frame's mean over pairs.
 
     A frame without a score in one of them is left out.
     """
     frames: dict[int, list[float]] = {}
     for one, other in rows:
-        for index, (a, b) in enumerate(zip(one.image_miou, other.image_miou, strict=True)):
+        for index, (a, b) in enumerate(zip(one.image_scores, other.image_scores, strict=True)):
             if a is not None and b is not None:
                 frames.setdefault(index, []).append(a - b)
     return [float(np.mean(values)) for _, values in sorted(frames.items())]
@@ -143,7 +151,9 @@ def _against_float(
         ]
         differences = paired(pairs)
         if differences:
-            said = sentence(_name(group, names), interval(differences), "float") + _seeds(pairs)
+            said = sentence(
+                _name(group, names), interval(differences), "float", results.measure
+            ) + _seeds(pairs)
             yield f"{said}; {_agrees(group)}"
 
 
@@ -158,7 +168,8 @@ def _agrees(group: _Group) -> str:
         if found.low is None or found.high is None
         else f" ({figure(found.low)} to {figure(found.high)})"
     )
-    return f"the same class on {figure(found.mean)} %{span} of pixels"
+    same = "the same class" if group[0].depth is None else "the same depth or the next"
+    return f"{same} on {figure(found.mean)} %{span} of pixels"
 
 
 def _between_rows(
@@ -176,7 +187,7 @@ def _between_rows(
         if not differences:
             continue
         found, name = interval(differences), _name(other, names)
-        said = sentence(name, found, apart) + _seeds(pairs)
+        said = sentence(name, found, apart, results.measure) + _seeds(pairs)
         if found.shows_a_difference or found.low is None:
             yield said, 1
         elif all(results.agreements.get(a.key, {}).get(b.key) == 100 for a, b in pairs):
@@ -185,17 +196,18 @@ def _between_rows(
             alike.setdefault(_place(one[0]), []).append((f"{name} against {apart}", found, said))
     several = len({row.variant for row in results.rows}) > 1
     for place, quiet in alike.items():
-        yield _nothing_seen(" ".join(place if several else place[1:]), quiet), len(quiet)
+        where = " ".join(place if several else place[1:])
+        yield _nothing_seen(where, quiet, results.measure), len(quiet)
 
 
-def _nothing_seen(place: str, quiet: Sequence[tuple[str, Interval, str]]) -> str:
+def _nothing_seen(place: str, quiet: Sequence[tuple[str, Interval, str]], measure: str) -> str:
     """Return one sentence for all pairs of a place in which no difference can be seen."""
     if len(quiet) == 1:
         return quiet[0][2]
     reach = max(max(abs(f.low or 0), abs(f.high or 0)) for _, f, _ in quiet)
     widest = next(name for name, f, _ in quiet if reach in (abs(f.low or 0), abs(f.high or 0)))
     return (
-        f"{place}: no difference in mean IoU can be seen in {len(quiet)} pairs of rows that "
+        f"{place}: no difference in {measure} can be seen in {len(quiet)} pairs of rows that "
         f"differ in one thing; the farthest that an interval reaches is {figure(reach)} points "
         f"({widest})"
     )
@@ -209,6 +221,7 @@ def _difference(one: Row, other: Row) -> str:
         one.method: one.method != other.method,
         f"{one.bits} bit": one.bits != other.bits,
         "per channel" if one.per_channel else "per tensor": one.per_channel != other.per_channel,
+        "folded" if one.fold else "not folded": one.fold != other.fold,
     }
     found = [word for word, differs in words.items() if differs]
     return found[0] if len(found) == 1 else ""
@@ -226,7 +239,7 @@ def _same_seeds(one: _Group, other: _Group) -> list[tuple[Row, Row]]:
     return [(first, row) for first, row in found if first is not None]
 
 
-def sentence(name: str, found: Interval, other: str) -> str:
+def sentence(name: str, found: Interval, other: str, measure: str = "mean IoU") -> str:
     """Return what an interval of ``other`` minus ``name`` says.
 
     >>> sentence("litert int8", Interval(0.31, 0.12, 0.52, 14), "float")
@@ -234,23 +247,23 @@ def sentence(name: str, found: Interval, other: str) -> str:
     """
     if found.low is None or found.high is None:
         return (
-            f"{name} against {other}: {_signed(-found.mean)} points of mean IoU over "
+            f"{name} against {other}: {_signed(-found.mean)} points of {measure} over "
             f"{found.count} frames, too few for an interval"
         )
     if found.low == found.high == 0:
         return (
-            f"{name} against {other}: no difference, the same mean IoU on all {found.count} frames"
+            f"{name} against {other}: no difference, the same {measure} on all {found.count} frames"
         )
     if not found.shows_a_difference:
         span = f"{_signed(-found.high)} to {_signed(-found.low)}, {found.count} frames"
         return (
-            f"{name} against {other}: no difference in mean IoU can be seen "
+            f"{name} against {other}: no difference in {measure} can be seen "
             f"({_signed(-found.mean)} points, {span})"
         )
     loses = found.mean > 0
     low, high = sorted((abs(found.low), abs(found.high)))
     return (
-        f"{name} {'loses' if loses else 'gains'} {figure(abs(found.mean))} points of mean IoU "
+        f"{name} {'loses' if loses else 'gains'} {figure(abs(found.mean))} points of {measure} "
         f"against {other} ({figure(low)} to {figure(high)}, {found.count} frames)"
     )
 
@@ -274,24 +287,39 @@ def _times(done: Sequence[Row], results: Results, names: dict[str, str]) -> Iter
     """Say time and size once for each engine and precision: the method does not change them."""
     seen = set()
     for row in done:
-        place = (row.variant, row.engine, row.precision, row.per_channel)
+        place = (row.variant, row.engine, row.precision, row.per_channel, row.fold)
         reference = results.row(row.reference)
         if row.is_reference or place in seen or reference is None:
             continue
         seen.add(place)
         facts = []
         if row.total_ms and row.reference_ms:
-            mine, floats = np.asarray(row.total_ms), np.asarray(row.reference_ms)
-            low, high = bootstrap(_ratio_of_medians, mine, floats)
-            ratio = float(np.median(mine) / np.median(floats))
-            span = "" if low is None or high is None else f" ({figure(low)} to {figure(high)})"
-            facts.append(f"takes {figure(ratio)}{span} of float's time")
+            facts.append(share_of_time(row.total_ms, row.reference_ms))
         if row.size_bytes and reference.size_bytes:
             facts.append(
                 f"its file has {figure(row.size_bytes / reference.size_bytes)} of the size"
             )
         if facts:
             yield f"{names[row.key]}: {', '.join(facts)}"
+
+
+def share_of_time(mine: Sequence[float], floats: Sequence[float]) -> str:
+    """Return what the ratio of two medians says, frames in milliseconds.
+
+    >>> share_of_time([5.0] * 20, [10.0] * 20)
+    "takes 0.50 (0.50 to 0.50) of float's time"
+    >>> share_of_time([9.0, 11.0] * 10, [10.0] * 20)
+    "no difference to float's time can be seen (1.00 of it, 0.90 to 1.10)"
+    """
+    ours, theirs = np.asarray(mine), np.asarray(floats)
+    ratio = figure(float(np.median(ours) / np.median(theirs)))
+    low, high = bootstrap(_ratio_of_medians, ours, theirs)
+    if low is None or high is None:
+        return f"takes {ratio} of float's time over too few frames for an interval"
+    if low <= 1 <= high:
+        span = f"{figure(low)} to {figure(high)}"
+        return f"no difference to float's time can be seen ({ratio} of it, {span})"
+    return f"takes {ratio} ({figure(low)} to {figure(high)}) of float's time"
 
 
 def _ratio_of_medians(mine: Values, floats: Values) -> Values:

@@ -21,19 +21,23 @@ import onnx
 
 from edge_seg import engines, metrics
 from edge_seg.cache import Cache
+from edge_seg.classes import ClassMap
+from edge_seg.depth_metrics import DepthErrors, mean_errors
 from edge_seg.engines.lowering import Source
 from edge_seg.errors import EdgeSegError
 from edge_seg.files import sha256, write_bytes
 from edge_seg.frames import FrameSet
 from edge_seg.frames.images import decode_mask, encode_mask
+from edge_seg.masks import agreeing, to_masks
 from edge_seg.models import registry
 from edge_seg.models.model import Model
-from edge_seg.packing.deciding import network_frames, network_masks
+from edge_seg.packing.deciding import for_integers, network_frames, network_masks
 from edge_seg.packing.methods import improve
 from edge_seg.packing.tournament import Arena, Contestant
 from edge_seg.preprocess import Frame, Mask, resize, resize_mask
 from edge_seg.progress import Track, silent
 from edge_seg.quantize import float_graph, quantize_graph
+from edge_seg.quantize.float_graph import unfolded_graph
 from edge_seg.quantize.graph import constant, layers
 from edge_seg.quantize.ranges import Ranges, collect_ranges
 from edge_seg.quantize.recipe import Recipe, Weights, encode
@@ -43,7 +47,7 @@ from edge_seg.study.records import Measured, Percent
 
 SIMULATED = 8
 """Frames on which masks are compared with the simulation's: it runs a graph as it is written."""
-STORED_BITS = {"float32": 32, "float16": 16, "w8a16": 8, "dynamic": 8}
+STORED_BITS = {"float32": 32, "float16": 16, "w8a16": 8, "dynamic": 8, "bfloat16": 32}
 """Of a weight, by precision; int8 says its own."""
 
 
@@ -63,10 +67,12 @@ def evaluate(job: Run, folder: Path, track: Track = silent) -> Measured:
     as_given = replace(arena, source=given)
     floats = as_given.masks(_lowered(as_given, FLOAT_ENGINE, "float32"), every)
     scores = score(evaluation, masks)
+    alike = agreements(masks, floats, evaluation.classes)
     count = weights_of(given.graph)
     file, kept = f"files/{job.key}.{contestant.engine.suffix}", f"masks/{job.key}.msgpack"
     write_bytes(folder / file, contestant.run_file)
-    write_bytes(folder / kept, msgspec.msgpack.encode([encode_mask(mask) for mask in masks]))
+    kept_masks = msgspec.msgpack.encode([encode_mask(mask) for mask in masks])
+    write_bytes(folder / kept, kept_masks)
     stands_in = contestant.runner is not contestant.engine
     return Measured(
         miou=scores.miou,
@@ -77,8 +83,10 @@ def evaluate(job: Run, folder: Path, track: Track = silent) -> Measured:
         image_miou=scores.image_miou,
         image_iou=scores.image_iou,
         image_dice=scores.image_dice,
-        image_agreement=agreements(masks, floats),
-        agreement_float=float(np.mean(agreements(masks, floats))),
+        depth=scores.depth,
+        image_ssim=scores.image_ssim,
+        image_agreement=alike,
+        agreement_float=float(np.mean(alike)),
         agreement_simulation=_with_simulation(arena, masks) if job.precision == "int8" else None,
         size_bytes=len(contestant.model),
         weights=count,
@@ -87,6 +95,7 @@ def evaluate(job: Run, folder: Path, track: Track = silent) -> Measured:
         file=file,
         digest=sha256(contestant.run_file),
         masks=kept,
+        masks_digest=sha256(kept_masks),
         input=source.model.input,
         options=dict(contestant.options),
         run_by=contestant.runner.name if stands_in else "",
@@ -94,9 +103,9 @@ def evaluate(job: Run, folder: Path, track: Track = silent) -> Measured:
     )
 
 
-def agreements(masks: Sequence[Mask], others: Sequence[Mask]) -> list[float]:
-    """Return for each two masks the percent of pixels on which they are of one class."""
-    return [float(100 * np.mean(a == b)) for a, b in zip(masks, others, strict=True)]
+def agreements(masks: Sequence[Mask], others: Sequence[Mask], classes: ClassMap) -> list[float]:
+    """Return for each two masks the percent of pixels on which they agree."""
+    return [agreeing(a, b, classes) for a, b in zip(masks, others, strict=True)]
 
 
 def weights_of(graph: onnx.ModelProto) -> int:
@@ -120,12 +129,15 @@ def _given(job: Run, folder: Path, cache: Cache, track: Track) -> Source:
     weights = {"shipped": None, registry.RANDOM: registry.RANDOM}.get(
         job.weights, str(folder / job.weights) if job.training else job.weights
     )
-    model, graph, frames = _opened(job.model, weights, job.identity, job.size, job.calibration)
+    model, graph, frames = _opened(
+        job.model, weights, job.identity, job.size, job.calibration, job.fold
+    )
     decided = Recipe(
         model_digest=model.digest,
         calibration_digest=job.calibration.digest,
         range_rule=job.ranges,
         weights=Weights(job.bits or 7, job.per_channel),
+        fold_batch_norm=job.fold,
         layers=tuple(layers(graph)),
         ranges=_ranges(graph, frames, job, cache, track),
     )
@@ -139,10 +151,12 @@ def _opened(
     identity: str,
     size: tuple[int, int] | None,
     calibration: Frames,
+    fold: bool,
 ) -> tuple[Model, onnx.ModelProto, list[Frame]]:
     """Load and fold a model; one child does many runs of one."""
     model = registry.load(name, weights, size)
-    return model, float_graph(model), network_frames(calibration.open(), model)
+    graph = float_graph(model) if fold else unfolded_graph(model)
+    return model, graph, network_frames(calibration.open(), model)
 
 
 def _ranges(
@@ -162,12 +176,12 @@ def _improved(job: Run, given: Source, cache: Cache, track: Track) -> Source:
     if job.precision != "int8":
         return given
     if not job.learns or (job.lesson is None and job.seed == 0):
-        return improve(job.base, given, cache, track, labels=_labels(job, given))
+        return improve(job.base, for_integers(given), cache, track, labels=_labels(job, given))
     from edge_seg.quantize.learn.lesson import Settings
 
     asked = {} if job.lesson is None else msgspec.structs.asdict(job.lesson)
     lesson = Settings(seed=job.seed, **{k: v for k, v in asked.items() if v is not None})
-    return improve(job.base, given, cache, track, lesson, _labels(job, given))
+    return improve(job.base, for_integers(given), cache, track, lesson, _labels(job, given))
 
 
 def _labels(job: Run, given: Source) -> list[Mask] | None:
@@ -198,6 +212,8 @@ class Scores(msgspec.Struct, frozen=True, kw_only=True):
     image_miou: list[Percent]
     image_iou: dict[str, list[Percent]]
     image_dice: dict[str, list[Percent]]
+    depth: DepthErrors | None = None
+    image_ssim: list[Percent] = []
 
 
 def score(evaluation: FrameSet, masks: Sequence[Mask]) -> Scores:
@@ -209,6 +225,8 @@ def score(evaluation: FrameSet, masks: Sequence[Mask]) -> Scores:
         metrics.evaluate(lambda frame, mask=mask: mask, evaluation.take([index]))  # type: ignore[misc]
         for index, mask in enumerate(masks)
     ]
+    if evaluation.classes.depth is not None:
+        return _depth_scores([image.depth for image in images if image.depth is not None])
     names, rows = images[0].confusion_classes, list(images[0].iou)
     total = metrics.Confusion(len(names))
     for image in images:
@@ -222,6 +240,21 @@ def score(evaluation: FrameSet, masks: Sequence[Mask]) -> Scores:
         image_miou=[image.miou for image in images],
         image_iou={name: [image.iou[name] for image in images] for name in rows},
         image_dice={name: [image.dice[name] for image in images] for name in rows},
+    )
+
+
+def _depth_scores(frames: Sequence[DepthErrors]) -> Scores:
+    """Return the scores of depths: each frame's SSIM, and the mean of all errors."""
+    return Scores(
+        miou=None,
+        iou={},
+        dice={},
+        boundary_f1={},
+        image_miou=[],
+        image_iou={},
+        image_dice={},
+        depth=mean_errors(frames),
+        image_ssim=[frame.ssim for frame in frames],
     )
 
 
@@ -251,11 +284,11 @@ def _with_simulation(arena: Arena, masks: Sequence[Mask]) -> float:
     known = arena.cache.get(*key)
     if known is None:
         images = [resize(frames.image(index), source.model.input) for index in shown]
-        ids = simulate(graph, images).argmax(1).astype(np.uint8)
+        ids = to_masks(simulate(graph, images), frames.classes)
         known = arena.cache.put(msgspec.msgpack.encode([encode_mask(one) for one in ids]), *key)
     simulated = [
         decode_mask(file, "simulation") for file in msgspec.msgpack.decode(known, type=list[bytes])
     ]
     own = [masks[index] for index in shown]
     sized = [resize_mask(ids, *mask.shape) for ids, mask in zip(simulated, own, strict=True)]
-    return float(np.mean(agreements(own, sized)))
+    return float(np.mean(agreements(own, sized, frames.classes)))

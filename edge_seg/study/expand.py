@@ -24,9 +24,17 @@ from edge_seg.frames.check import require_calibration_set
 from edge_seg.frames.frameset import shipped_names
 from edge_seg.models.registry import RANDOM, check_name, weights_of
 from edge_seg.packing.methods import METHODS, parse_method
-from edge_seg.quantize.observers import RULES
+from edge_seg.packing.request import check_fold
+from edge_seg.study.check import (
+    check_grid,
+    check_lessons,
+    check_loads,
+    check_training,
+    naming,
+)
 from edge_seg.study.jobs import FLOAT_ENGINE, Frames, Run, Training, digest_of
 from edge_seg.study.plan import Method, Plan, Row, Variant
+from edge_seg.training.command import beginning
 from edge_seg.training.settings import Settings
 
 LEARNS = {"tune"}
@@ -35,18 +43,20 @@ LEARNS = {"tune"}
 
 def expand(plan: Plan) -> tuple[list[Training], list[Run]]:
     """Return a plan's trainings and runs, the float ones first; raises `EdgeSegError`."""
-    calibration = _frames(plan, plan.data.calibration)
-    evaluation = _frames(plan, plan.data.evaluation)
+    calibration, evaluation = _frames(plan, "calibration"), _frames(plan, "evaluation")
     opened = evaluation.open()
     if not opened.has_masks:
         raise EdgeSegError(
             f"the evaluation set {opened.name} has frames without masks: accuracy needs them"
         )
     require_calibration_set(calibration.open())
+    check_grid(plan)
     variants = _chosen(plan)
     rows = _rows(plan)
+    used = {row.method for row in rows if row.precision == "int8"}
+    check_lessons(plan, used, calibration.open().has_masks)
     trainings = [
-        _training(plan, variant, seed, calibration, evaluation)
+        _training(plan, variant, seed, calibration)
         for variant in variants
         if variant.weights == "train"
         for seed in plan.grid.seeds
@@ -59,17 +69,21 @@ def expand(plan: Plan) -> tuple[list[Training], list[Run]]:
             training = by_place.get((variant.name, seed))
             made = _Maker(plan, variant, seed, training, calibration, evaluation)
             floats.append(made.reference())
+            if training is None:
+                check_loads(floats[-1], opened.classes)
             others += made.runs(rows)
     runs = list({run.key: run for run in (*floats, *others)}.values())
     return trainings, runs
 
 
-def _frames(plan: Plan, name: str) -> Frames:
-    """Return a set; a folder is looked for beside the file."""
+def _frames(plan: Plan, role: str) -> Frames:
+    """Return a set of ``[data]``; a folder is looked for beside the file."""
+    name: str = getattr(plan.data, role)
     beside = Path(plan.folder) / name
     here = name not in shipped_names() and beside.is_dir()
     place = str(beside.resolve()) if here else name
-    opened = FrameSet.open(place)
+    with naming(f"data.{role}"):
+        opened = FrameSet.open(place)
     return Frames(str(Path(place).resolve()) if Path(place).exists() else place, opened.digest)
 
 
@@ -85,9 +99,9 @@ def _chosen(plan: Plan) -> list[Variant]:
         check_name(_model(plan, variant))
         if variant.weights == "train" and not plan.data.train:
             raise EdgeSegError(f"variant '{variant.name}' is trained: name the frames, data.train")
-        if variant.weights != "train" and (variant.train or variant.options):
+        if variant.weights != "train" and (variant.train or variant.options or variant.prune):
             raise EdgeSegError(
-                f"variant '{variant.name}' has weights already: train and options are for "
+                f"variant '{variant.name}' has weights already: train, options and prune are for "
                 'weights = "train"'
             )
     return chosen
@@ -98,7 +112,18 @@ def _seeds(plan: Plan, variant: Variant) -> tuple[int, ...]:
     return plan.grid.seeds if variant.weights == "train" else plan.grid.seeds[:1]
 
 
-def _rows(plan: Plan) -> list[Row]:
+class _Cell(msgspec.Struct, frozen=True, kw_only=True):
+    """A row with nothing left out; only int8 has the last four."""
+
+    engine: str
+    precision: str
+    method: str = "ptq"
+    bits: int = 7
+    per_channel: bool = True
+    fold: bool = True
+
+
+def _rows(plan: Plan) -> list[_Cell]:
     """Return the axes crossed, and the rows beside them; each once."""
     grid = plan.grid
     for name in grid.engines:
@@ -108,9 +133,18 @@ def _rows(plan: Plan) -> list[Row]:
         if precision not in known:
             raise EdgeSegError(f"unknown precision '{precision}': {closest(precision, known)}")
     crossed = [
-        Row(engine=engine, precision=precision, method=method, bits=bits, per_channel=channel)
-        for engine, precision, method, channel, bits in itertools.product(
-            grid.engines, grid.precisions, grid.methods, grid.per_channel, grid.bits
+        _cell(
+            Row(
+                engine=engine,
+                precision=precision,
+                method=method,
+                bits=bits,
+                per_channel=each,
+                fold=fold,
+            )
+        )
+        for engine, precision, method, each, bits, fold in itertools.product(
+            grid.engines, grid.precisions, grid.methods, grid.per_channel, grid.bits, grid.fold
         )
         if precision in engines.find(engine).variants
     ]
@@ -119,18 +153,27 @@ def _rows(plan: Plan) -> list[Row]:
         if row.precision not in having:
             hint = closest(row.precision, having)
             raise EdgeSegError(f"engine '{row.engine}' has no precision '{row.precision}': {hint}")
-    rows = [_plain(row) for row in (*crossed, *grid.rows)]
+    rows = [*crossed, *map(_cell, grid.rows)]
     if not rows:
         raise EdgeSegError("the grid has no rows: name engines, or rows")
-    for row in rows:
-        if row.precision == "int8":
-            method_of(plan, row.method)
+    for cell in rows:
+        if cell.precision == "int8":
+            check_fold(method_of(plan, cell.method).base, cell.fold)
     return list(dict.fromkeys(rows))
 
 
-def _plain(row: Row) -> Row:
-    """Return a row without what only int8 has."""
-    return row if row.precision == "int8" else Row(engine=row.engine, precision=row.precision)
+def _cell(row: Row) -> _Cell:
+    """Return a row with its defaults, and without what only int8 has where it is not."""
+    if row.precision != "int8":
+        return _Cell(engine=row.engine, precision=row.precision)
+    return _Cell(
+        engine=row.engine,
+        precision=row.precision,
+        method=row.method or "ptq",
+        bits=row.bits or 7,
+        per_channel=row.per_channel is not False,
+        fold=row.fold is not False,
+    )
 
 
 def method_of(plan: Plan, name: str) -> Method:
@@ -148,15 +191,10 @@ def method_of(plan: Plan, name: str) -> Method:
         known = sorted({*METHODS, *plan.methods})
         where = f"methods.{name} is based on no method" if method.base else "unknown method"
         raise EdgeSegError(f"{where} '{base}': {closest(base, known)}") from None
-    if method.ranges not in RULES:
-        hint = closest(method.ranges, RULES)
-        raise EdgeSegError(f"methods.{name} has no range rule '{method.ranges}': {hint}")
     return msgspec.structs.replace(method, base=base)
 
 
-def _training(
-    plan: Plan, variant: Variant, seed: int, calibration: Frames, evaluation: Frames
-) -> Training:
+def _training(plan: Plan, variant: Variant, seed: int, calibration: Frames) -> Training:
     train = variant.train
     if train is None:
         raise EdgeSegError(f"variant '{variant.name}' is trained: say how, train = {{steps = 500}}")
@@ -176,30 +214,21 @@ def _training(
         crop_height=min(crop_height, height),
         crop_width=min(crop_width, width),
         augment=train.augment,
+        prune=variant.prune,
     )
-    settings.check()
-    _require_buildable(settings, len(evaluation.open().classes))
-    return Training(
+    with naming(f"variant '{variant.name}'"):
+        settings = beginning(settings)
+    job = Training(
         key=_key(variant.name, "train", f"s{seed}"),
         variant=variant.name,
         seed=seed,
         settings=settings,
-        frames=_frames(plan, plan.data.train),
+        frames=_frames(plan, "train"),
         # The evaluation set judges the study: what a training looks at on its way is another.
         validation=calibration,
     )
-
-
-def _require_buildable(settings: Settings, classes: int) -> None:
-    """Build the network once, so that a wrong option is found here; no random number is spent."""
-    import torch
-
-    from edge_seg.models.architectures import architecture
-    from edge_seg.training.state import config_of
-
-    config = config_of(settings, classes, settings.crop_height, settings.crop_width)
-    with torch.random.fork_rng(devices=[]):
-        architecture(settings.model).build(config)
+    check_training(job)
+    return job
 
 
 class _Maker(msgspec.Struct, frozen=True):
@@ -214,9 +243,9 @@ class _Maker(msgspec.Struct, frozen=True):
 
     def reference(self) -> Run:
         """Return the float row."""
-        return self._run(Row(engine=FLOAT_ENGINE, precision="float32"), self.seed)
+        return self._run(_Cell(engine=FLOAT_ENGINE, precision="float32"), self.seed)
 
-    def runs(self, rows: Iterable[Row]) -> Iterator[Run]:
+    def runs(self, rows: Iterable[_Cell]) -> Iterator[Run]:
         """Yield a run for each row, and for each seed where the method has chance in it."""
         for row in rows:
             method = method_of(self.plan, row.method) if row.precision == "int8" else None
@@ -226,7 +255,7 @@ class _Maker(msgspec.Struct, frozen=True):
             for seed in seeds:
                 yield self._run(row, seed)
 
-    def _run(self, row: Row, seed: int) -> Run:
+    def _run(self, row: _Cell, seed: int) -> Run:
         weights, identity = self._weights()
         float_key = _key(self.variant.name, FLOAT_ENGINE, "float32", f"s{self.seed}")
         if row.precision != "int8":
@@ -235,8 +264,9 @@ class _Maker(msgspec.Struct, frozen=True):
         method = method_of(self.plan, row.method)
         coarse = "" if row.bits == 7 else f"{row.bits}bit"
         grid = "" if row.per_channel else "tensor"
-        parts = (self.variant.name, row.engine, row.precision, row.method, coarse, grid, f"s{seed}")
-        run = self._filled(_key(*parts), row, seed, weights, identity, float_key)
+        fold = "" if row.fold else "unfolded"
+        named = (self.variant.name, row.engine, row.precision, row.method, coarse, grid, fold)
+        run = self._filled(_key(*named, f"s{seed}"), row, seed, weights, identity, float_key)
         return msgspec.structs.replace(
             run,
             method=row.method,
@@ -245,12 +275,13 @@ class _Maker(msgspec.Struct, frozen=True):
             learns=self.training is not None or _learns(method),
             bits=row.bits,
             per_channel=row.per_channel,
+            fold=row.fold,
             lesson=method.lesson,
             labels=method.labels,
         )
 
     def _filled(
-        self, key: str, row: Row, seed: int, weights: str, identity: str, reference: str
+        self, key: str, row: _Cell, seed: int, weights: str, identity: str, reference: str
     ) -> Run:
         return Run(
             key=key,

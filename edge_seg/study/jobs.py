@@ -80,6 +80,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, tag="run"):
     learns: bool = False
     bits: int = 0
     per_channel: bool = True
+    fold: bool = True
     lesson: Lesson | None = None
     labels: bool = False
     calibration: Frames

@@ -79,7 +79,7 @@ class Live:
             table = Table(title=self._title(), title_justify="left")
             for name in ("job", "state"):
                 table.add_column(name, overflow="fold")
-            for name in ("mIoU %", "MB", "s"):
+            for name in ("score %", "MB", "s"):
                 table.add_column(name, justify="right")
             timing = [key for key in self._doing if key not in self._jobs]
             for key in [*timing, *shown][:room]:
@@ -104,7 +104,7 @@ class Live:
             table.add_row(
                 key,
                 Text(f"{state} {record.reason}".strip()),
-                figure(result.miou if result else None),
+                figure(result.score if result else None),
                 figure(result.size_bytes / 1e6 if result else None),
                 figure(record.seconds, 1),
                 style=_COLOURS.get(state),
@@ -118,8 +118,10 @@ class Live:
 
 def _said(record: Record) -> str:
     match record.result:
-        case Measured(miou=miou, size_bytes=size):
+        case Measured(depth=None, miou=miou, size_bytes=size):
             return f"mIoU {figure(miou)} %, {size / 1e6:.2f} MB"
+        case Measured(score=ssim, size_bytes=size):
+            return f"SSIM {figure(ssim)} %, {size / 1e6:.2f} MB"
         case Trained(steps=steps):
             return f"trained for {steps} steps"
         case None:
@@ -132,7 +134,8 @@ def results_table(results: Results) -> Table:
     names = names_of(results.rows)
     table = Table(title=results.study.title, title_justify="left")
     table.add_column("row", overflow="fold")
-    heads = ("mIoU %", "drop", "agrees float %", "sim. %", "p50 ms", "p99 ms", "MB", "peak MB")
+    score = "mIoU %" if results.classes.depth is None else "SSIM %"
+    heads = (score, "drop", "agrees float %", "sim. %", "p50 ms", "p99 ms", "MB", "peak MB")
     for name in heads:
         table.add_column(name, justify="right")
     table.add_column("why not", overflow="fold")
@@ -140,7 +143,7 @@ def results_table(results: Results) -> Table:
         style = "red" if row.status == "failed" else "dim" if row.precision == "float32" else None
         table.add_row(
             names[row.key],
-            figure(row.miou),
+            figure(row.score),
             figure(row.drop),
             figure(row.agreement_float),
             figure(row.agreement_simulation),

@@ -17,8 +17,6 @@ from edge_seg.study.results import Results, Row, names_of
 
 END = "<!-- end -->"
 HEADS = (
-    "row",
-    "mIoU, %",
     "drop",
     "worst class drop",
     "agrees with float, %",
@@ -29,6 +27,7 @@ HEADS = (
     "weights MB",
     "peak MB",
 )
+DEPTH_HEADS = ("MSE", "relative error, %")
 
 
 def write_markdown(path: Path, results: Results) -> None:
@@ -53,7 +52,9 @@ def to_markdown(results: Results) -> str:
     names = names_of(results.rows)
     form = "quick form; " if results.quick else ""
     lines = [*(f"- {line}." for line in results.conclusion), ""]
-    lines += _table(HEADS, (_cells(row, names) for row in results.rows))
+    depth = results.classes.depth is not None
+    heads = ["row", "SSIM, %" if depth else "mIoU, %", *HEADS, *(DEPTH_HEADS if depth else ())]
+    lines += _table(heads, (_cells(row, names) for row in results.rows))
     timed = f"{results.timed_frames} frames side by side" if results.timed_frames else "not timed"
     tools = ", ".join(f"{name} {version}" for name, version in sorted(results.versions.items()))
     lines += [
@@ -68,11 +69,13 @@ def to_markdown(results: Results) -> str:
 
 def _cells(row: Row, names: dict[str, str]) -> list[str]:
     if row.status == "failed":
-        return [names[row.key], f"failed: {row.reason.replace('|', '/')}", *[""] * (len(HEADS) - 2)]
+        return [names[row.key], f"failed: {row.reason.replace('|', '/')}", *[""] * len(HEADS)]
     drops = [drop for drop in row.class_drop.values() if drop is not None]
+    errors = row.depth
+    depths = [] if errors is None else [f"{errors.mse:.5f}", figure(errors.abs_rel)]
     return [
         names[row.key],
-        figure(row.miou),
+        figure(row.score),
         figure(row.drop),
         figure(max(drops, default=None)),
         figure(row.agreement_float),
@@ -82,6 +85,7 @@ def _cells(row: Row, names: dict[str, str]) -> list[str]:
         figure(row.size_bytes and row.size_bytes / 1e6),
         figure(row.weight_bytes and row.weight_bytes / 1e6),
         figure(row.peak_rss_bytes and row.peak_rss_bytes / 1e6, 0),
+        *depths,
     ]
 
 

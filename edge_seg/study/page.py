@@ -17,6 +17,7 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
+from edge_seg.draw import legend
 from edge_seg.files import write_bytes
 from edge_seg.frames import FrameSet
 from edge_seg.report.page import Cell, colour, number
@@ -27,7 +28,6 @@ from edge_seg.study.results import Results, Row, names_of
 from edge_seg.study.strips import MOST_ROWS, mask_strips, read_masks
 
 HEADS = (
-    "mIoU %",
     "drop",
     "worst class drop",
     "agrees with float %",
@@ -73,7 +73,7 @@ def page(results: Results, strips: list[Strip]) -> str:
     return environment.get_template("study.html.j2").render(
         results=results,
         names=names,
-        heads=HEADS,
+        heads=[f"{'mIoU' if results.classes.depth is None else 'SSIM'} %", *HEADS],
         rows=[(row, names[row.key], _cells(row)) for row in results.rows],
         class_rows=[(row, names[row.key], _by_class(row, classes)) for row in _done(results)],
         compared=[row for row in _done(results) if row.key in results.agreements],
@@ -81,7 +81,7 @@ def page(results: Results, strips: list[Strip]) -> str:
         legend=charts.legend(results),
         strips=strips,
         cut=MOST_ROWS if len(_done(results)) > MOST_ROWS else 0,
-        palette=_palette(results),
+        palette=legend(results.classes),
         script=Markup(script),
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
@@ -109,7 +109,7 @@ def _charts(results: Results) -> dict[str, dict[str, Markup | None]]:
 def _cells(row: Row) -> list[Cell]:
     drops = [drop for drop in row.class_drop.values() if drop is not None]
     values: list[tuple[float | None, int]] = [
-        (row.miou, 2),
+        (row.score, 2),
         (row.drop, 2),
         (max(drops, default=None), 2),
         (row.agreement_float, 2),
@@ -136,9 +136,3 @@ def _by_class(row: Row, classes: list[str]) -> list[Cell]:
 
 def _mega(count: int | None) -> float | None:
     return None if count is None else count / 1e6
-
-
-def _palette(results: Results) -> list[tuple[str, tuple[int, int, int]]]:
-    """Return the classes that the overlays draw: black is shown as the frame itself."""
-    pairs = zip(results.classes.names, results.classes.palette, strict=True)
-    return [(name, rgb) for name, rgb in pairs if any(rgb)]

@@ -33,8 +33,12 @@ from edge_seg.errors import EdgeSegError, closest
 
 SCHEMA = "edge-seg/study-1"
 
+_SIZE = r"^([1-9]\d{1,4}x[1-9]\d{1,4})?$"
+_SIZES = "a size is HEIGHTxWIDTH, such as 256x512"
+_NAMES = "a name is of letters, digits and _ . + -, the first a letter or a digit, 61 at most"
+
 Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,60}$")]
-Size = Annotated[str, msgspec.Meta(pattern=r"^([1-9]\d{1,4}x[1-9]\d{1,4})?$")]
+Size = Annotated[str, msgspec.Meta(pattern=_SIZE)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Seed = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
 Bits = Literal[1, 2, 3, 4, 7]
@@ -76,7 +80,11 @@ class Train(_Table, frozen=True, kw_only=True):
 
 
 class Variant(_Table, frozen=True, kw_only=True):
-    """``[[variants]]``: a network with its weights: "shipped", "random", a file, or "train"."""
+    """``[[variants]]``: a network with its weights: "shipped", "random", a file, or "train".
+
+    ``prune`` are shares of the channels that a lane-unet is trained without, as ``edge-seg train
+    --prune``.
+    """
 
     name: Name
     model: str
@@ -84,6 +92,7 @@ class Variant(_Table, frozen=True, kw_only=True):
     options: dict[str, Any] = {}
     size: Size = ""
     train: Train | None = None
+    prune: tuple[float, ...] = ()
 
 
 class Lesson(_Table, frozen=True, kw_only=True):
@@ -113,13 +122,17 @@ class Method(_Table, frozen=True, kw_only=True):
 
 
 class Row(_Table, frozen=True, kw_only=True):
-    """One of ``grid.rows``; method, bits and per_channel are for int8."""
+    """One of ``grid.rows``; method, bits, per_channel and fold are for int8.
+
+    Left out they are ptq, 7, true and true. ``fold`` says that layers take up their batch norm.
+    """
 
     engine: str
     precision: str = "int8"
-    method: str = "ptq"
-    bits: Bits = 7
-    per_channel: bool = True
+    method: str | None = None
+    bits: Bits | None = None
+    per_channel: bool | None = None
+    fold: bool | None = None
 
 
 class Grid(_Table, frozen=True, kw_only=True):
@@ -134,6 +147,7 @@ class Grid(_Table, frozen=True, kw_only=True):
     precisions: tuple[str, ...] = ("int8",)
     methods: tuple[str, ...] = ("ptq",)
     per_channel: tuple[bool, ...] = (True,)
+    fold: tuple[bool, ...] = (True,)
     bits: tuple[Bits, ...] = (7,)
     rows: tuple[Row, ...] = ()
 
@@ -260,6 +274,11 @@ def _variants(rows: list[Any], changes: dict[str, Any], path: Path) -> list[Any]
 
 def _explained(message: str) -> str:
     """Return msgspec's message; an unknown key gets the closest one beside it."""
+    wrong = re.match(
+        r"Expected `str` matching regex ('.+') - at (?:`key` in )?`\$\.(.*)`$", message
+    )
+    if wrong is not None:
+        return f"{wrong[2]}: {_SIZES if wrong[1] == repr(_SIZE) else _NAMES}"
     match = re.match(r"Object contains unknown field `(.+?)`(?: - at `\$\.?(.*)`)?$", message)
     if match is None:
         return message.replace("`$.", "`")

@@ -9,7 +9,7 @@ A run that failed is a record, too, with its reason; it is tried again by the ne
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -17,8 +17,9 @@ from typing import Literal, TypeVar
 import msgspec
 
 from edge_seg.bundle.manifest import Machine
+from edge_seg.depth_metrics import DepthErrors
 from edge_seg.errors import EdgeSegError
-from edge_seg.files import explain, sha256_file, write_bytes
+from edge_seg.files import explain, sha256, sha256_file, write_bytes
 from edge_seg.machine import this_machine
 from edge_seg.preprocess import InputSpec
 from edge_seg.study.jobs import Job, digest_of
@@ -46,7 +47,8 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True, tag="measured"):
     class: with the float row, and with the simulation of the Q/DQ graph on some frames.
     ``weight_bytes`` is computed: bits / 8 a weight, where seven bits are stored as eight.
     ``run_by`` names the runtime that stood in for the engine's own, "" for none. ``notes`` are what
-    the method itself says of what it found.
+    the method itself says of what it found. Of a depth there are ``depth`` and ``image_ssim`` in
+    the place of IoU and Dice, and agreement is within one value of the scale.
     """
 
     miou: Percent
@@ -54,6 +56,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True, tag="measured"):
     dice: dict[str, Percent]
     boundary_f1: dict[str, Percent]
     images: list[str]
+    depth: DepthErrors | None = None
     image_miou: list[Percent]
     image_iou: dict[str, list[Percent]]
     image_dice: dict[str, list[Percent]]
@@ -67,10 +70,17 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True, tag="measured"):
     file: str
     digest: str
     masks: str
+    masks_digest: str
     input: InputSpec
     options: dict[str, str | int | float | bool]
     run_by: str
     notes: list[str] = []
+    image_ssim: list[Percent] = []
+
+    @property
+    def score(self) -> Percent:
+        """What rows are compared by: mean IoU, of a depth SSIM."""
+        return self.miou if self.depth is None else self.depth.ssim
 
 
 class Latency(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,7 +106,10 @@ class Timed(msgspec.Struct, frozen=True, kw_only=True, tag="timed"):
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """One job's record; ``digest`` is its job's, ``result`` None where it failed."""
+    """One job's record; ``digest`` is its job's, ``result`` None where it failed.
+
+    ``seal`` is the SHA-256 of all the rest: what was torn or edited is no record.
+    """
 
     schema: str = SCHEMA
     key: str
@@ -110,6 +123,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     finished: str = ""
     machine: Machine | None = None
     versions: dict[str, str] = {}
+    seal: str = ""
 
 
 def failed(job: Job, reason: str, tries: int = 1, seconds: float = 0.0) -> Record:
@@ -143,8 +157,13 @@ def open_folder(folder: Path) -> None:
 
 def write_record(folder: Path, record: Record) -> None:
     """Write a record, whole or not at all."""
-    payload = msgspec.json.format(msgspec.json.encode(record), indent=1)
+    sealed = msgspec.structs.replace(record, seal=_seal(record))
+    payload = msgspec.json.format(msgspec.json.encode(sealed), indent=1)
     write_bytes(record_path(folder, record.key), payload + b"\n")
+
+
+def _seal(record: Record) -> str:
+    return sha256(msgspec.json.encode(msgspec.structs.replace(record, seal="")))
 
 
 def record_path(folder: Path, key: str) -> Path:
@@ -165,49 +184,38 @@ def read_records(folder: Path, jobs: Iterable[JobType]) -> dict[str, Record]:
         record = read_record(record_path(folder, job.key))
         if record is None or record.status != "done" or record.digest != digest_of(job):
             continue
-        if _files_are_there(folder, record) and _is_whole(record):
+        if _files_are_there(folder, record):
             found[job.key] = record
     return found
 
 
 def read_record(path: Path) -> Record | None:
-    """Return a record, None where there is none that can be read."""
+    """Return a record, None where there is none that can be read, or not all of it."""
     with contextlib.suppress(OSError, msgspec.MsgspecError):
         record = msgspec.json.decode(path.read_bytes(), type=Record)
-        return record if record.schema == SCHEMA else None
+        return record if record.schema == SCHEMA and record.seal == _seal(record) else None
     return None
 
 
 def _files_are_there(folder: Path, record: Record) -> bool:
+    """Say whether the files that a record names are in the folder, byte for byte."""
     match record.result:
-        case Measured(file=file, digest=digest, masks=masks):
-            wanted = (folder / file, digest)
-            if not (folder / masks).is_file():
-                return False
+        case Measured() as measured:
+            wanted = {measured.file: measured.digest, measured.masks: measured.masks_digest}
         case Trained(weights=weights, digest=digest):
-            wanted = (folder / weights, digest)
+            wanted = {weights: digest}
         case _:
-            return True
-    path, digest = wanted
-    return path.is_file() and sha256_file(path) == digest
-
-
-def _is_whole(record: Record) -> bool:
-    """Say whether every frame has its value: a record may have been edited."""
-    measured = record.result
-    if not isinstance(measured, Measured):
-        return True
-    each: list[Sequence[object]] = [measured.image_miou, measured.image_agreement]
-    each += [*measured.image_iou.values(), *measured.image_dice.values()]
-    return all(len(values) == len(measured.images) for values in each)
+            wanted = {}
+    places = {folder / name: digest for name, digest in wanted.items()}
+    return all(path.is_file() and sha256_file(path) == d for path, d in places.items())
 
 
 def require_own(folder: Path, name: str) -> None:
     """Raise `EdgeSegError` where the folder holds another study."""
     mark = folder / "study.txt"
     if mark.exists():
-        there = mark.read_text(encoding="utf-8").strip()
-        if there != name:
+        there = mark.read_text(encoding="utf-8", errors="replace").strip()
+        if there and there != name:
             raise EdgeSegError(f"{folder} holds the study '{there}': name another folder (-o)")
         return
     if folder.exists() and any(p.name != ".lock" for p in folder.iterdir()):

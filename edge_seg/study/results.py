@@ -21,10 +21,12 @@ import numpy as np
 
 from edge_seg.bundle.manifest import Machine
 from edge_seg.classes import ClassMap
+from edge_seg.depth_metrics import DepthErrors
 from edge_seg.errors import EdgeSegError
 from edge_seg.files import write_bytes
 from edge_seg.frames.images import decode_mask
 from edge_seg.machine import this_machine
+from edge_seg.masks import agreeing
 from edge_seg.study.jobs import Run
 from edge_seg.study.plan import About, Plan
 from edge_seg.study.records import Latency, Measured, Percent, Record, Timed
@@ -49,6 +51,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     bits: int
     per_channel: bool
     learns: bool
+    fold: bool = True
     reference: str
     status: Literal["done", "failed"]
     reason: str
@@ -78,6 +81,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     image_iou: dict[str, list[Percent]] = {}
     image_dice: dict[str, list[Percent]] = {}
     image_agreement: list[float] = []
+    depth: DepthErrors | None = None
+    image_ssim: list[Percent] = []
     total_ms: list[float] = []
     reference_ms: list[float] = []
 
@@ -85,6 +90,16 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     def is_reference(self) -> bool:
         """Say whether others are held against this one."""
         return self.key == self.reference
+
+    @property
+    def score(self) -> Percent:
+        """What rows are compared by: mean IoU, of a depth SSIM."""
+        return self.miou if self.depth is None else self.depth.ssim
+
+    @property
+    def image_scores(self) -> list[Percent]:
+        """The same of each frame."""
+        return self.image_miou if self.depth is None else self.image_ssim
 
 
 class Results(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,6 +123,11 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     machine: Machine
     versions: dict[str, str] = {}
     seconds: float = 0.0
+
+    @property
+    def measure(self) -> str:
+        """What a score is called."""
+        return "mean IoU" if self.classes.depth is None else "SSIM"
 
     def row(self, key: str) -> Row | None:
         """Return the row of that key."""
@@ -141,7 +161,7 @@ def gather(
         classes=evaluation.classes,
         images=[entry.id for entry in evaluation.entries],
         rows=rows,
-        agreements=_agreements(runs, measured, folder),
+        agreements=_agreements(runs, measured, folder, evaluation.classes),
         profiles=times.profiles if times else {},
         timed_frames=plan.timing.frames if times else 0,
         machine=this_machine(),
@@ -168,6 +188,7 @@ def _row(
         bits=run.bits,
         per_channel=run.per_channel,
         learns=run.learns,
+        fold=run.fold,
         reference=run.reference,
         status=record.status,
         reason=record.reason,
@@ -182,7 +203,8 @@ def _row(
     return msgspec.structs.replace(
         row,
         miou=found.miou,
-        drop=_less(reference.miou, found.miou) if reference else None,
+        depth=found.depth,
+        drop=_less(reference.score, found.score) if reference else None,
         iou=found.iou,
         dice=found.dice,
         boundary_f1=found.boundary_f1,
@@ -207,6 +229,7 @@ def _row(
         image_iou=found.image_iou,
         image_dice=found.image_dice,
         image_agreement=found.image_agreement,
+        image_ssim=found.image_ssim,
         total_ms=latency.total_ms if latency else [],
         reference_ms=beside.total_ms if beside else [],
     )
@@ -226,7 +249,7 @@ def _less(before: Percent, after: Percent) -> Percent:
 
 
 def _agreements(
-    runs: Sequence[Run], measured: Mapping[str, Measured], folder: Path
+    runs: Sequence[Run], measured: Mapping[str, Measured], folder: Path, classes: ClassMap
 ) -> dict[str, dict[str, float]]:
     """Compare the masks of every two rows of a variant, pixel by pixel; one frame at a time."""
     table: dict[str, dict[str, float]] = {key: {key: 100.0} for key in measured}
@@ -237,9 +260,9 @@ def _agreements(
         for index in range(len(files[keys[0]]) if keys else 0):
             masks = {key: decode_mask(files[key][index], key) for key in keys}
             for (one, other), found in shares.items():
-                found.append(float(np.mean(masks[one] == masks[other])))
+                found.append(agreeing(masks[one], masks[other], classes))
         for (one, other), found in shares.items():
-            table[one][other] = table[other][one] = 100 * float(np.mean(found))
+            table[one][other] = table[other][one] = float(np.mean(found))
     return table
 
 
@@ -262,6 +285,7 @@ def names_of(rows: Sequence[Row]) -> dict[str, str]:
             row.method,
             coarse,
             "" if row.per_channel else "per tensor",
+            "" if row.fold else "not folded",
             f"seed {row.seed}" if len(seeds) > 1 else "",
         ]
         found[row.key] = " ".join(filter(None, parts))
@@ -292,6 +316,7 @@ _LISTS = (
     "image_iou",
     "image_dice",
     "image_agreement",
+    "image_ssim",
     "total_ms",
     "reference_ms",
     "notes",

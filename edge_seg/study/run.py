@@ -13,7 +13,7 @@ import errno
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -23,7 +23,16 @@ from edge_seg.machine import this_machine
 from edge_seg.packing.tournament import reason
 from edge_seg.progress import Track, silent
 from edge_seg.study.jobs import Job, Run, Timing, Training, digest_of
-from edge_seg.study.records import Measured, Record, Timed, Trained, failed, now
+from edge_seg.study.records import (
+    Measured,
+    Record,
+    Timed,
+    Trained,
+    failed,
+    now,
+    read_record,
+    record_path,
+)
 
 
 def run(job: Job, folder: Path, track: Track = silent) -> Record:
@@ -70,24 +79,62 @@ def _done(job: Job, folder: Path, track: Track) -> Trained | Measured | Timed:
 
 def _trained(job: Training, folder: Path, track: Track) -> Trained:
     """Train, from the checkpoint that a killed training left where there is one."""
+    from edge_seg.training.command import start_of
     from edge_seg.training.loop import train
+    from edge_seg.training.pruning import pruned
 
+    remove_broken(job, folder)
     output = folder / job.output
-    begun = output.with_name(f"{output.stem}.checkpoint.safetensors").exists()
+    begun = _checkpoint(output).exists()
     if begun or not output.exists():  # else it was killed between the weights and the record
         report = _counting(track, job.settings.steps)
-        train(job.settings, job.frames.open(), job.validation.open(), output, resume=begun,
-              report=report)  # fmt: skip
-    history = msgspec.json.decode(
-        output.with_name(f"{output.stem}.history.json").read_bytes(), type=_History
-    )
-    last = history.history[-1]
+        with pruned(start_of(job.settings, None), job.settings.prune) as begin:
+            train(job.settings, job.frames.open(), job.validation.open(), output, start=begin,
+                  resume=begun, report=report)  # fmt: skip
+    last = _read_history(output).history[-1]
     return Trained(
         weights=job.output,
         digest=sha256_file(output),
         steps=last.step,
         val_iou=last.val_iou or {},
     )
+
+
+def remove_broken(job: Training, folder: Path) -> None:
+    """Remove what of a training was torn or changed: it would be taken for the training's own."""
+    output = folder / job.output
+    checkpoint = _checkpoint(output)
+    if checkpoint.exists() and not _is_safetensors(checkpoint):
+        checkpoint.unlink()
+    if not output.exists():
+        return
+    known = read_record(record_path(folder, job.key))
+    match known.result if known is not None else None:
+        case Trained(weights=job.output, digest=digest):
+            changed = sha256_file(output) != digest
+        case _:
+            changed = False
+    try:
+        _read_history(output)
+    except (OSError, msgspec.MsgspecError):
+        changed = True
+    if changed or not _is_safetensors(output):
+        output.unlink()
+
+
+def _checkpoint(output: Path) -> Path:
+    return output.with_name(f"{output.stem}.checkpoint.safetensors")
+
+
+def _is_safetensors(path: Path) -> bool:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        load_file(path)
+    except (SafetensorError, OSError):
+        return False
+    return True
 
 
 class _Line(msgspec.Struct):
@@ -100,7 +147,12 @@ class _Line(msgspec.Struct):
 class _History(msgspec.Struct):
     """The history that a training writes beside its weights."""
 
-    history: list[_Line]
+    history: Annotated[list[_Line], msgspec.Meta(min_length=1)]
+
+
+def _read_history(output: Path) -> _History:
+    path = output.with_name(f"{output.stem}.history.json")
+    return msgspec.json.decode(path.read_bytes(), type=_History)
 
 
 def _counting(track: Track, steps: int) -> Callable[[object], None]:

@@ -74,7 +74,7 @@ def _strip(
     if truth is not None:
         tiles.append(_drawn("truth", name, frame, truth, results.classes))
     for row in rows[:MOST_ROWS]:
-        score = row.image_miou[index]
+        score = row.image_scores[index]
         caption = names[row.key] + ("" if score is None else f": {score:.1f} %")
         tiles.append(_drawn(caption, name, frame, masks[row.key][index], results.classes))
     differ = max(100 - row.image_agreement[index] for row in rows)

@@ -3,16 +3,16 @@
     timed = time_all(job, Path("study"))    # job: edge_seg.study.jobs.Timing
 
 All files of a session take turns (`edge_seg.bench`), so that a slow second is slow for all. Where
-there are more than a machine can hold at once there are several sessions, and the float rows take
-part in each: compare ratios to those, not figures of two sessions.
+there are more than a machine can hold at once there are several sessions, and a float row takes
+part in each that has rows of its own: compare ratios to it, not figures of two sessions.
 """
 
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import msgspec
@@ -42,16 +42,12 @@ def plan_timing(
     if not runs or not frames:
         return None
     ran = [run for run in runs if _ran_here(records[run.key])]
-    floats = [run for run in ran if run.is_reference]
-    others = [run for run in ran if not run.is_reference]
     if not ran:
         return None
     profiled = _profiled(ran)
-    room = max(1, SESSION - len(floats))
-    groups = [others[i : i + room] for i in range(0, len(others), room)] or [[]]
     sessions = [
-        [_entrant(run, records[run.key], run.key in profiled) for run in (*floats, *group)]
-        for group in groups
+        [_entrant(run, records[run.key], run.key in profiled) for run in session]
+        for session in _seated(ran)
     ]
     return Timing(
         sessions=sessions,
@@ -60,6 +56,29 @@ def plan_timing(
         threads=threads,
         machine=repr(this_machine()),
     )
+
+
+def _seated(runs: Sequence[Run]) -> list[list[Run]]:
+    """Return who is timed with whom: everyone in a session with the float row of its own.
+
+    Families are kept whole and share a session while there is room; one that is too large for a
+    session has its float row in each of its own.
+    """
+    families: dict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        families[run.reference].append(run)
+    sessions: list[list[Run]] = []
+    for family in families.values():
+        floats = [run for run in family if run.is_reference]
+        others = [run for run in family if not run.is_reference]
+        room = SESSION - len(floats)
+        for first in range(0, max(1, len(others)), room):
+            table = [*floats, *others[first : first + room]]
+            if sessions and len(sessions[-1]) + len(table) <= SESSION:
+                sessions[-1] += table
+            else:
+                sessions.append(table)
+    return sessions
 
 
 def _ran_here(record: Record) -> bool:
@@ -95,8 +114,8 @@ def time_all(job: Timing, folder: Path, track: Track = silent) -> Timed:
     rows: dict[str, Latency] = {}
     references: list[dict[str, Latency]] = []
     failed: dict[str, str] = {}
-    repeated = {e.key for e in job.sessions[0]} if len(job.sessions) > 1 else set()
-    repeated &= {e.key for session in job.sessions[1:] for e in session}
+    seats = Counter(entrant.key for session in job.sessions for entrant in session)
+    repeated = {key for key, count in seats.items() if count > 1}
     for number, session in enumerate(job.sessions):
         timed, why = _session(session, job, folder, frames, track)
         latencies = {key: _latency(number, *value) for key, value in timed.items()}
@@ -143,21 +162,24 @@ def _interleaved(
     session: Sequence[Entrant], job: Timing, folder: Path, frames: FrameSet, track: Track
 ) -> _Timed:
     with ExitStack() as stack:
+        # All are started before the first is waited for: they load side by side.
         workers = {
-            entrant.key: stack.enter_context(
-                Worker(
-                    Job(
-                        engine=entrant.engine,
-                        model=str(folder / entrant.file),
-                        input=entrant.input,
-                        options=entrant.options,
-                        threads=job.threads,
-                    )
-                )
-            )
+            entrant.key: stack.enter_context(closing(_worker(entrant, job, folder)))
             for entrant in session
         }
         return bench.interleave(workers, frames.path, job.frames, track)
+
+
+def _worker(entrant: Entrant, job: Timing, folder: Path) -> Worker:
+    return Worker(
+        Job(
+            engine=entrant.engine,
+            model=str(folder / entrant.file),
+            input=entrant.input,
+            options=entrant.options,
+            threads=job.threads,
+        )
+    )
 
 
 class _Event(msgspec.Struct):

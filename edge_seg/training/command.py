@@ -1,6 +1,7 @@
 """From the words of the command line to the settings of a training.
 
 parse_options(["base=32", "up=bilinear"])  # {"base": "32", "up": "bilinear"}
+parse_options(["widths=8,16,32", "depth=2"])  # {"widths": ["8", "16", "32"], "depth": "2"}
 """
 
 from __future__ import annotations
@@ -63,14 +64,25 @@ def parse_scales(text: str) -> tuple[float, float]:
     return float(match[1]), float(match[2])
 
 
+def parse_shares(text: str) -> tuple[float, ...]:
+    """Return the shares of ``0,0.5,0.25``; nothing where the text is empty."""
+    try:
+        return tuple(float(share) for share in text.split(",") if share)
+    except ValueError as error:
+        raise EdgeSegError(
+            f"'{text}' are no shares to prune: write 0.25, or one for each size, 0,0.5,0.25"
+        ) from error
+
+
 def parse_options(texts: list[str]) -> dict[str, Any]:
     """Return the network's options; values are converted where the network is built."""
-    options = {}
+    options: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name:
             raise EdgeSegError(f"'{text}' is no option: write NAME=VALUE, such as base=32")
-        options[name] = {"true": True, "false": False}.get(value.lower(), value)
+        several = value.split(",") if "," in value else value
+        options[name] = {"true": True, "false": False}.get(value.lower(), several)
     return options
 
 
@@ -79,8 +91,6 @@ def prepare(settings: Settings, output: Path, start: Path | None, threads: int) 
     import cv2
     import torch
 
-    from edge_seg.models import weights_file
-
     settings.check()
     if output.suffix != ".safetensors":
         raise EdgeSegError(f"the weights are a .safetensors file, not {output}")
@@ -88,13 +98,39 @@ def prepare(settings: Settings, output: Path, start: Path | None, threads: int) 
     if threads > 0:
         torch.set_num_threads(threads)
     cv2.setNumThreads(1)  # the augmentation has a thread of its own beside torch's
+    return beginning(settings, start)
+
+
+def start_of(settings: Settings, start: Path | None) -> Path | None:
+    """Return the weights to begin with: where some are to be pruned and none named, the shipped."""
+    from edge_seg.models.registry import shipped, weights_of
+
+    if start is not None or not settings.prune:
+        return start
+    if settings.model not in shipped():
+        raise EdgeSegError(
+            f"{settings.model} comes without weights to prune: name them with --start"
+        )
+    return weights_of(settings.model)
+
+
+def beginning(settings: Settings, start: Path | None = None) -> Settings:
+    """Return the settings with what they say of the weights to begin with; see `start_of`.
+
+    Where these are pruned, the options are those of what is left.
+    """
+    from edge_seg.models import weights_file
+    from edge_seg.training.pruning import pruned_options
+
+    start = start_of(settings, start)
     if start is None:
         return settings
     if not start.is_file():
         raise EdgeSegError(f"cannot start from {start}: there is no such file")
     header = weights_file.read(start).header
-    return msgspec.structs.replace(
+    settings = msgspec.structs.replace(
         settings,
         start=sha256_file(start),
         start_trained_on=header.trained_on if header else start.name,
     )
+    return pruned_options(start, settings) if settings.prune else settings

@@ -32,7 +32,9 @@ def plot(history: list[Record], path: Path) -> None:
     steps = [record.step for record in history]
     left.plot(steps, [record.loss for record in history], color=COLOURS[0])
     left.set(xlabel="step", ylabel="loss", title="Training loss")
-    names = list(dict.fromkeys(name for record in history for name in record.train_iou))
+    scores = [scored for record in history for scored in (record.train_iou, record.val_iou or {})]
+    names = list(dict.fromkeys(name for scored in scores for name in scored))
+    measure = "SSIM" if names == ["SSIM"] else "IoU"
     looked = [record for record in history if record.val_iou is not None]
     for index, name in enumerate(names):
         colour = COLOURS[index % len(COLOURS)]
@@ -45,7 +47,11 @@ def plot(history: list[Record], path: Path) -> None:
             marker="o",
             label=name,
         )
-    right.set(xlabel="step", ylabel="IoU, %", title="IoU: validation (dots), training batches")
+    right.set(
+        xlabel="step",
+        ylabel=f"{measure}, %",
+        title=f"{measure}: validation (dots), training batches",
+    )
     right.set_ylim(0, 100)
     if names:
         right.legend()

@@ -26,7 +26,7 @@ from edge_seg.metrics import Confusion
 from edge_seg.preprocess import InputSpec, Mask
 from edge_seg.training import state as states
 from edge_seg.training.data import Batch, prefetched, to_input
-from edge_seg.training.losses import LOSSES
+from edge_seg.training.losses import DEPTH_LOSSES, LOSSES
 from edge_seg.training.outputs import Outputs
 from edge_seg.training.precision import quickened
 from edge_seg.training.settings import Settings
@@ -34,7 +34,7 @@ from edge_seg.training.sources import FrameSetSource, Source
 from edge_seg.training.state import Record, State
 from edge_seg.training.stop import Stop, StoppedError
 from edge_seg.training.team import Team
-from edge_seg.training.validation import measure
+from edge_seg.training.validation import measure, measure_depth
 
 WINDOW = 20
 """Steps between two lines of the history."""
@@ -91,7 +91,7 @@ def train(
     settings.check()
     pace = pace or Pace()
     source = FrameSetSource(frames) if isinstance(frames, FrameSet) else frames
-    _fit(settings, source, validation)
+    require_fitting(settings, source, validation)
     team = Team(settings.bf16)
     positions = team.share(settings.batch)
     outputs = Outputs(output, writes=team.first)
@@ -139,7 +139,7 @@ def _nothing() -> None:
     """Check for nothing."""
 
 
-def _fit(settings: Settings, source: Source, validation: FrameSet) -> None:
+def require_fitting(settings: Settings, source: Source, validation: FrameSet) -> None:
     """Raise `EdgeSegError` where frames, validation and settings are not of one kind."""
     if not validation.has_masks:
         raise EdgeSegError(
@@ -149,6 +149,12 @@ def _fit(settings: Settings, source: Source, validation: FrameSet) -> None:
         raise EdgeSegError(
             f"{source.name} has the classes {', '.join(source.classes.names)}, {validation.name} "
             f"has {', '.join(validation.classes.names)}: they must be the same"
+        )
+    known = LOSSES if source.classes.depth is None else DEPTH_LOSSES
+    if settings.loss not in known:
+        raise EdgeSegError(
+            f"the masks of {source.name} are for {source.classes.task}, which is not learnt by the "
+            f"loss {settings.loss}: take {', '.join(known)}"
         )
     if settings.class_weights and len(settings.class_weights) != len(source.classes):
         raise EdgeSegError(
@@ -165,7 +171,7 @@ def _step(state: State, network: nn.Module, team: Team, batch: Batch, crop: Inpu
     images = to_input(team.move(batch.images), crop)
     logits, masks = team.whole(network(images), team.move(batch.masks).long())
     weights = logits.new_tensor(settings.class_weights) if settings.class_weights else None
-    loss = LOSSES[settings.loss](logits, masks, weights)
+    loss = (LOSSES | DEPTH_LOSSES)[settings.loss](logits, masks, weights)
     if not bool(torch.isfinite(loss)):
         raise EdgeSegError(
             f"the loss became {loss.item()} at step {batch.step}: the last checkpoint is kept; go "
@@ -178,7 +184,7 @@ def _step(state: State, network: nn.Module, team: Team, batch: Batch, crop: Inpu
     state.step = batch.step + 1
     states.update_average(state)
     state.losses.append(float(loss.detach()))
-    if batch.step % COUNTED == 0:
+    if batch.step % COUNTED == 0 and settings.loss in LOSSES:
         state.seen.add(_stacked(logits.detach().argmax(dim=1)), _stacked(masks))
 
 
@@ -216,6 +222,10 @@ def _look(state: State, validation: FrameSet, pace: Pace, check: Check) -> None:
         return
     spec = InputSpec(settings.height, settings.width)
     limit = None if last else pace.validation_frames
+    if validation.classes.depth is not None:
+        errors = measure_depth(state.average, spec, validation, limit, settings.bf16, check)
+        record.val_iou = {"SSIM": round(errors.ssim, 3)} if errors else {}
+        return
     confusion = measure(state.average, spec, validation, limit, settings.bf16, check)
     record.val_iou = percent(confusion, validation.classes.names)
     record.val_miou = round(100 * float(confusion.miou()), 3)

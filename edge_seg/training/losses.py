@@ -8,6 +8,10 @@
 road: Milletari et al. 2016, "V-Net" (arXiv:1606.04797), and for several classes, averaged,
 Sudre et al. 2017 (arXiv:1707.03237). "lovasz" goes down the IoU itself: Berman et al. 2018
 (arXiv:1705.08790). The sums have weight one each.
+
+`DEPTH_LOSSES` are for one channel, 0 near to 1 far, and masks that hold depths: the mean squared
+error, and with "+ssim" half of what the structural similarity lacks to 1 (Alhashim and Wonka 2018,
+arXiv:1812.11941).
 """
 
 from __future__ import annotations
@@ -18,6 +22,8 @@ import torch
 from torch.nn import functional
 
 from edge_seg.classes import IGNORE
+from edge_seg.depth_metrics import STABLE
+from edge_seg.masks import FARTHEST
 
 Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
 """(logits, masks, class weights (C,) or None) -> scalar."""
@@ -185,3 +191,37 @@ LOSSES: dict[str, Loss] = {
     ),
 }
 """By name. Overlap losses of "bce" take the sigmoid, all others the softmax."""
+
+
+def squared(
+    answers: torch.Tensor, masks: torch.Tensor, weights: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Return the mean squared error of answers (N, 1, h, w) where a depth is known."""
+    known = (masks != IGNORE).float()
+    wrong = (answers[:, 0] - masks / FARTHEST) ** 2
+    return (wrong * known).sum() / known.sum().clamp(min=1)
+
+
+def squared_and_likeness(
+    answers: torch.Tensor, masks: torch.Tensor, weights: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Return `squared` plus half of one minus SSIM, whose windows are 7x7 boxes here: cheaper."""
+    known = (masks != IGNORE).float().unsqueeze(1)
+    one, other = answers * known, masks.unsqueeze(1) / FARTHEST * known
+    mean_1, mean_2 = _boxed(one), _boxed(other)
+    variance_1 = _boxed(one * one) - mean_1**2
+    variance_2 = _boxed(other * other) - mean_2**2
+    covariance = _boxed(one * other) - mean_1 * mean_2
+    c1, c2 = STABLE
+    level = (2 * mean_1 * mean_2 + c1) / (mean_1**2 + mean_2**2 + c1)
+    likeness = level * (2 * covariance + c2) / (variance_1 + variance_2 + c2)
+    lacking = ((1 - likeness) * known).sum() / known.sum().clamp(min=1)
+    return squared(answers, masks) + lacking / 2
+
+
+def _boxed(values: torch.Tensor) -> torch.Tensor:
+    return functional.avg_pool2d(values, 7, stride=1, padding=3, count_include_pad=False)
+
+
+DEPTH_LOSSES: dict[str, Loss] = {"mse": squared, "mse+ssim": squared_and_likeness}
+"""By name, for frame sets of depths."""

@@ -57,7 +57,9 @@ def describe(record: Record) -> str:
     >>> describe(Record(20, 0.5, 1e-3, 9.0, {"road": 90.0}))
     'loss 0.500  IoU batches road 90.0'
     """
-    text = f"loss {record.loss:.3f}  IoU batches {_each(record.train_iou)}"
+    text = f"loss {record.loss:.3f}"
+    if record.train_iou:
+        text += f"  IoU batches {_each(record.train_iou)}"
     if record.val_iou is not None:
         text += f"  validation {_each(record.val_iou)}"
     return text

@@ -75,6 +75,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """SHA-256 of the weights the training starts from; empty: random weights."""
     start_trained_on: str = ""
     """What those weights were trained on, as their file says."""
+    prune: tuple[float, ...] = ()
+    """The shares of the start's channels that go before the first step: see `pruning`."""
     frames: str = ""
     """Digest of the frame set; empty until the training knows it, and where it renders."""
     scenes: Scenes | None = None
@@ -82,10 +84,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def check(self) -> None:
         """Refuse numbers that make no training, in one line."""
-        from edge_seg.training.losses import LOSSES
+        from edge_seg.training.losses import DEPTH_LOSSES, LOSSES
 
-        if self.loss not in LOSSES:
-            raise EdgeSegError(f"unknown loss '{self.loss}': {closest(self.loss, LOSSES)}")
+        known = [*LOSSES, *DEPTH_LOSSES]
+        if self.loss not in known:
+            raise EdgeSegError(f"unknown loss '{self.loss}': {closest(self.loss, known)}")
         for name in ("steps", "batch", "lr", "height", "width", "crop_height", "crop_width"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
@@ -94,6 +97,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise EdgeSegError(f"class weights are 0 or above: {self.class_weights}")
         if self.class_weights and not any(self.class_weights):
             raise EdgeSegError("class weights of nothing but 0 teach nothing: raise one")
+        if not all(0 <= share < 1 for share in self.prune):
+            raise EdgeSegError(f"--prune takes shares of 0 or above, below 1: {self.prune}")
         if not 0 <= self.altered <= 1:
             raise EdgeSegError(f"--altered is a share in 0..1, not {self.altered}")
         if not 0.1 <= self.scales[0] <= self.scales[1] <= 10:

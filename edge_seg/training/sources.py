@@ -85,8 +85,11 @@ class FrameSetSource:
         self.name, self.classes = frames.name, frames.classes
 
     def identify(self, settings: Settings) -> Settings:
-        """Return the settings with the set's digest."""
-        return msgspec.structs.replace(settings, frames=self._frames.digest, scenes=None)
+        """Return the settings with the set's digest; a zoom would change depths, and is none."""
+        scales = settings.scales if self.classes.depth is None else (1.0, 1.0)
+        return msgspec.structs.replace(
+            settings, frames=self._frames.digest, scenes=None, scales=scales
+        )
 
     def describe(self, settings: Settings) -> str:
         """Return how many frames of which set, how often seen, in which order."""

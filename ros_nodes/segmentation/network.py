@@ -59,6 +59,8 @@ def open_network(path: Path, settings: Settings) -> Network:
         options=settings.engine_options,
     )
     try:
+        if segmenter.classes.task != "segmentation":
+            raise BundleError(f"{path} gives {segmenter.classes.task}: this node publishes classes")
         golden = golden_check(bundle, segmenter, segmenter.precision)
         if not golden.passed:
             raise BundleError(

@@ -32,6 +32,7 @@ from carla_bridge.recording.plan import Request
 from carla_bridge.recording.recorder import Recording, record
 from carla_bridge.recording.summary import summarize
 from carla_bridge.world.server.start import WorldProcess
+from edge_seg.classes import DEPTH
 from edge_seg.frames import FrameSet
 from edge_seg.frames.check import check
 
@@ -144,6 +145,25 @@ def test_a_world_can_be_taken_as_it_is(world: WorldProcess, tmp_path: Path) -> N
     request = msgspec.structs.replace(REQUEST, maps=(), frames=2, settle_ticks=3)
     made = recorded(world.port, tmp_path / "set", request)
     assert {entry.map for entry in made.entries} == {"SCurve"}
+
+
+def test_masks_hold_the_depths_of_the_same_pictures(
+    world: WorldProcess, recording: Recording, tmp_path: Path
+) -> None:
+    request = msgspec.structs.replace(REQUEST, frames=2, truth="depth")
+    frames = recorded(world.port, tmp_path / "far", request).frames
+    assert frames.classes == DEPTH
+    assert DEPTH.depth is not None
+    for index in range(2):
+        assert np.array_equal(frames.image(index), recording.frames.image(index))
+        lanes, depths = recording.frames.mask(index), frames.mask(index)
+        assert lanes is not None and depths is not None
+        metres = DEPTH.depth.metres(depths)
+        # The lowest row of road, 1.4 m below a camera that sees 21 degrees down, is metres away;
+        # the sky is drawn in to the far end.
+        near = metres[-1][lanes[-1] > 0]
+        assert near.min() > 2 and near.max() < 6
+        assert metres[0].max() == pytest.approx(100)
 
 
 def remote_ports() -> set[int]:

@@ -60,6 +60,11 @@ def test_unknown_names_get_the_closest(pack: Callable[..., str]) -> None:
     assert "there is no proof for target x86" in pack("--prove")
 
 
+def test_methods_for_folded_layers_need_them_folded(pack: Callable[..., str]) -> None:
+    words = "method 'qat' is for layers that have taken up their batch norm: leave --no-fold out"
+    assert words in pack("--no-fold", "--method", "qat")
+
+
 def noise(folder: Path, count: int) -> FrameSet:
     random = np.random.default_rng(0)
     with FrameSetWriter(folder, name=folder.name) as writer:

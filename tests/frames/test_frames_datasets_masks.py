@@ -279,3 +279,29 @@ def test_images_are_not_touched(cityscapes: Path, tmp_path: Path) -> None:
     copied = tmp_path / "out/frames/lindau_000001_000019.png"
     assert copied.read_bytes() == image.read_bytes()
     assert cv2.imread(str(copied)).shape == (HEIGHT, WIDTH, 3)
+
+
+@pytest.mark.parametrize(
+    ("image", "depth"),
+    [
+        ("test/rgb/0003.png", "test/depth/0003.png"),
+        ("image/test/00003.png", "depth/test/00003.png"),
+    ],
+)
+def test_nyu_depths(tmp_path: Path, image: str, depth: str) -> None:
+    folder = tmp_path / "nyu"
+    save_image(folder / image)
+    (folder / depth).parent.mkdir(parents=True)
+    millimetres = np.array([[0, 100, 500, 2236, 10_000, 60_000]] * HEIGHT, np.uint16)
+    cv2.imwrite(str(folder / depth), millimetres)
+    frames = import_dataset(folder, tmp_path / "out", "nyuv2-depth")
+    assert frames.classes.task == "depth"
+    # 0.5 m to 10 m: 2.236 m is their geometric mean, the middle of the scale.
+    assert frames.mask(0)[0].tolist() == [255, 0, 0, 127, 254, 254]
+
+
+def test_nyu_depths_of_eight_bits_are_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "nyu"
+    save_image(folder / "test/rgb/0003.png")
+    save_mask(folder / "test/depth/0003.png", [[14] * WIDTH] * HEIGHT)
+    refused(folder, "a depth is 16-bit grey, in millimetres: export it again", "nyuv2-depth")

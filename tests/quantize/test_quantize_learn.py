@@ -17,9 +17,10 @@ from small_graphs import model_of, noise_frame, recipe_for
 
 from edge_seg.preprocess import InputSpec
 from edge_seg.quantize import Recipe, float_graph, quantize_graph
-from edge_seg.quantize.learn.fine_tune import fine_tune
+from edge_seg.quantize.learn.fine_tune import Learnt, fine_tune
 from edge_seg.quantize.learn.grids import Grids, Range, SignWeight, Weight
 from edge_seg.quantize.learn.lesson import (
+    Check,
     Lesson,
     Settings,
     divergence,
@@ -158,6 +159,12 @@ def test_it_learns_on_the_held_out_frames(graph: onnx.ModelProto, recipe: Recipe
     before = torch.from_numpy(simulate(quantize_graph(graph, recipe), FRAMES))
     after = torch.from_numpy(simulate(quantize_graph(learnt.graph, learnt.recipe), FRAMES))
     assert float(divergence(wanted, after)) < float(divergence(wanted, before))
+
+
+def test_the_summary_has_significant_digits(graph: onnx.ModelProto, recipe: Recipe) -> None:
+    curve = [Check(0, 1.0, 1.2345e-5), Check(20, 1.0, 6.789e-7), Check(40, 1.0, 0.5)]
+    said = Learnt(graph, recipe, curve).summary
+    assert "went from 1.23e-05 to 6.79e-07 nats a pixel, best at step 20 of 40" in said
 
 
 def test_nothing_better_is_the_start(graph: onnx.ModelProto, recipe: Recipe) -> None:

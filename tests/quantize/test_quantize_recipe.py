@@ -20,6 +20,7 @@ RECIPES = st.builds(
     model_digest=st.text(max_size=8),
     calibration_digest=st.text(max_size=8),
     weights=st.builds(Weights, bits=st.sampled_from(BITS), per_channel=st.booleans()),
+    fold_batch_norm=st.booleans(),
     layers=NAMES,
     float_layers=NAMES,
     ranges=st.dictionaries(st.text(max_size=8), st.tuples(BOUNDS, BOUNDS), max_size=4),

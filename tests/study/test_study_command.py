@@ -40,9 +40,12 @@ def test_bad_input_is_one_line(tmp_path: Path) -> None:
     assert "named for two results" in refusal("deeplab_ptq_qat", "--json", same, "--markdown", same)
 
 
-def test_a_folder_in_the_way_is_found_before_anything_runs(tmp_path: Path) -> None:
+def test_a_folder_in_the_way_is_found_before_anything_runs(
+    tmp_path: Path, road_frames: FrameSet, few_frames: FrameSet
+) -> None:
     (tmp_path / "file").write_text("")
-    assert "a file is in the way" in refusal("deeplab_ptq_qat", "-o", tmp_path / "file")
+    path = write_plan(tmp_path, road_frames, few_frames, GRID)
+    assert "a file is in the way" in refusal(path, "-o", tmp_path / "file")
 
 
 def test_the_list_has_every_shipped_study() -> None:
@@ -78,7 +81,7 @@ def test_a_study_ends_and_goes_on_where_ctrl_c_left_it(
         if "net-onnxruntime-float32-s0" in said:
             first.send_signal(signal.SIGINT)
             break
-    first.stderr.read()
+    assert "the same command goes on from there" in first.stderr.read()
     assert first.wait(30) == 130
     kept = tmp_path / "out" / "records" / "net-onnxruntime-float32-s0.json"
     before = kept.read_bytes()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from edge_seg.study.conclusion import (
     interval,
     paired,
     sentence,
+    share_of_time,
     tail,
 )
 
@@ -165,6 +168,21 @@ def test_time_is_a_ratio_of_medians_and_size_a_share() -> None:
         "onnxruntime int8 ptq: takes 0.50 (0.50 to 0.50) of float's time, "
         "its file has 0.25 of the size"
     ) in said
+
+
+def test_a_time_whose_interval_holds_one_shows_no_difference() -> None:
+    reference = msgspec.structs.replace(FLOAT, size_bytes=8_000_000)
+    noise = np.random.default_rng(3).normal(0.0, 4.0, (2, 20))
+    near = row("ptq", [90.0] * 12, total_ms=(9.5 + noise[0]).tolist(),
+               reference_ms=(10.0 + noise[1]).tolist())  # fmt: skip
+    (said,) = (line for line in conclude(results_of(reference, near)) if "float's time" in line)
+    assert re.fullmatch(
+        r"onnxruntime int8 ptq: no difference to float's time can be seen "
+        r"\(0\.\d\d of it, 0\.\d\d to 1\.\d\d\)",
+        said,
+    )
+    few = share_of_time([1.0] * 3, [2.0] * 3)
+    assert few == "takes 0.50 of float's time over too few frames for an interval"
 
 
 def test_what_is_not_known_is_said() -> None:

@@ -6,27 +6,42 @@ import csv
 import io
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from filelock import FileLock
 from rogue import install
+from safetensors.numpy import save
 from study_of import in_this_process, write_plan
 
 from edge_seg import metrics
 from edge_seg.errors import EdgeSegError, NoSpaceError
-from edge_seg.files import write_bytes
+from edge_seg.files import sha256, write_bytes
 from edge_seg.frames import FrameSet
 from edge_seg.study.conduct import conduct
 from edge_seg.study.crew import Tell
 from edge_seg.study.evaluating import score, stored_bytes
+from edge_seg.study.expand import expand
 from edge_seg.study.jobs import Job
 from edge_seg.study.page import write_page
 from edge_seg.study.plan import Plan, read_plan
-from edge_seg.study.records import Measured, read_record, record_path
+from edge_seg.study.records import (
+    Measured,
+    Timed,
+    Trained,
+    failed,
+    open_folder,
+    read_record,
+    read_records,
+    record_path,
+    write_record,
+)
 from edge_seg.study.results import Results, read_results, to_csv, write_results
+from edge_seg.study.run import remove_broken
+from edge_seg.study.timing import plan_timing
 
 FLOAT, PTQ = "net-onnxruntime-float32-s0", "net-onnxruntime-int8-ptq-s0"
 TAUGHT = "net-onnxruntime-int8-taught-s0"
@@ -159,6 +174,116 @@ def test_a_torn_record_is_done_again_and_no_other(again: tuple[Plan, Path]) -> N
     assert hands.keys == [PTQ, "net-rogue-int8-ptq-s0"]
     redone = read_record(path)
     assert redone is not None and isinstance(redone.result, Measured)
+
+
+def _emptied(text: bytes) -> bytes:
+    return b""
+
+
+def _an_object(text: bytes) -> bytes:
+    return b"{}"
+
+
+def _torn(text: bytes) -> bytes:
+    return text[: len(text) // 2]
+
+
+def _without_figures(text: bytes) -> bytes:
+    """A record whose lists and tables are empty, and which can be read all the same."""
+    record = json.loads(text)
+    result = record["result"]
+    emptied = {name: type(v)() for name, v in result.items() if isinstance(v, list | dict)}
+    kept = {"input": result["input"]} if "input" in result else {}
+    return json.dumps({**record, "result": {**result, **emptied, **kept}}).encode()
+
+
+def _of_a_row_less(text: bytes) -> bytes:
+    record = json.loads(text)
+    table = record["result"]["iou"] if "iou" in record["result"] else record["result"]["rows"]
+    table.popitem()
+    return json.dumps(record).encode()
+
+
+@pytest.mark.parametrize("damage", [_emptied, _an_object, _torn, _without_figures, _of_a_row_less])
+def test_a_damaged_record_is_no_record_and_the_others_are(
+    again: tuple[Plan, Path], damage: Callable[[bytes], bytes]
+) -> None:
+    plan, folder = again
+    runs = [run for run in expand(plan)[1] if run.engine != "rogue"]
+    records = read_records(folder, runs)
+    assert [*records] == [run.key for run in runs]
+    ran = [run for run in runs if run.key in records]
+    timing = plan_timing(ran, records, plan.timing.frames, plan.threads)
+    assert timing is not None
+    jobs: list[Job] = [*ran, timing]
+    for broken in (FLOAT, TAUGHT, "timing"):
+        path = record_path(folder, broken)
+        whole = path.read_bytes()
+        path.write_bytes(damage(whole))
+        assert {job.key for job in jobs} - read_records(folder, jobs).keys() == {broken}
+        path.write_bytes(whole)
+    assert read_records(folder, jobs).keys() == {job.key for job in jobs}
+    for place in ("files", "masks"):
+        (file,) = (folder / place).glob(f"{PTQ}.*")
+        whole = file.read_bytes()
+        file.write_bytes(whole[:-1])
+        assert {job.key for job in jobs} - read_records(folder, jobs).keys() == {PTQ}
+        file.write_bytes(whole)
+
+
+def test_a_damaged_timing_is_timed_again_and_nothing_else_is(again: tuple[Plan, Path]) -> None:
+    plan, folder = again
+    path = record_path(folder, "timing")
+    path.write_bytes(b"{}")
+    (folder / "study.txt").write_bytes(b"")
+    hands = Counted()
+    results = conduct(plan, folder, hands)
+    assert hands.keys == ["net-rogue-int8-ptq-s0"]
+    timed = read_record(path)
+    assert timed is not None and isinstance(timed.result, Timed)
+    assert [len(row.total_ms) for row in results.rows] == [8, 8, 8, 0, 8]
+    assert (folder / "study.txt").read_text() == "little\n"
+
+
+def test_what_is_torn_or_changed_of_a_training_is_removed_and_nothing_else(
+    tmp_path: Path, road_frames: FrameSet, few_frames: FrameSet
+) -> None:
+    rest = """
+        weights = "train"
+        train = {steps = 2, batch = 2, crop = "32x64"}
+        [grid]
+        engines = ["onnxruntime"]
+    """
+    path = write_plan(tmp_path, road_frames, few_frames, rest)
+    text = path.read_text().replace("little_network:make", "lane-unet")
+    path.write_text(text.replace("[data]", f'[data]\ntrain = "{few_frames.path}"'))
+    (job,), _ = expand(read_plan(path))
+    folder = tmp_path / "out"
+    open_folder(folder)
+    output = folder / job.output
+    whole = save({"weight": np.ones(3, np.float32)})
+    history, checkpoint = (
+        output.with_name(f"{output.stem}.{end}")
+        for end in ("history.json", "checkpoint.safetensors")
+    )
+    trained = Trained(weights=job.output, digest=sha256(whole), steps=2, val_iou={})
+    record = msgspec.structs.replace(failed(job, ""), status="done", result=trained)
+    changed = whole[:-1] + bytes([whole[-1] ^ 1])
+
+    def left(file: Path, payload: bytes) -> set[Path]:
+        """What is kept where a file holds this and the others are whole."""
+        write_record(folder, record)
+        for path, right in (
+            (output, whole), (history, b'{"history": [{"step": 2}]}'), (checkpoint, whole),
+        ):  # fmt: skip
+            path.write_bytes(payload if path == file else right)
+        remove_broken(job, folder)
+        return {path for path in (output, checkpoint) if path.exists()}
+
+    assert left(output, whole) == {output, checkpoint}
+    assert left(output, b"") == left(output, changed) == {checkpoint}
+    assert left(history, b"{}") == left(history, b"") == {checkpoint}
+    assert left(checkpoint, b"") == left(checkpoint, whole[:-1]) == {output}
 
 
 def test_a_changed_file_or_plan_is_done_again(again: tuple[Plan, Path], tmp_path: Path) -> None:

@@ -87,7 +87,9 @@ def test_quick_merges_tables_and_replaces_all_else(tmp_path: Path) -> None:
         ("methods = [", "method = [", "unknown key 'method' in grid: did you mean 'methods'?"),
         ("labels = true", "label = true", "in methods: did you mean 'labels'?"),
         ("steps = 400", "step = 400", "unknown key 'step' in variants.train"),
-        ('size = "96x192"', 'size = "96*192"', "variants"),
+        ('size = "96x192"', 'size = "96*192"', "[0].size: a size is HEIGHTxWIDTH, such as 256x512"),
+        ('crop = "64x128"', 'crop = "64"', "crop: a size is HEIGHTxWIDTH, such as 256x512"),
+        ('name = "mine"', 'name = "my own"', "study.name: a name is of letters, digits"),
         ("threads = 2", "is_quick = true", "unknown key 'is_quick'"),
         ("study-1", "study-9", "is of schema 'edge-seg/study-9': this edge-seg reads"),
         ("threads = 2", "threads = ", "is no TOML"),
@@ -205,6 +207,115 @@ def test_what_cannot_be_run_is_found_before_anything_runs(
     with pytest.raises(EdgeSegError) as caught:
         expand(plan)
     assert said in str(caught.value)
+
+
+METHOD = '[methods.long]\nbase = "rounding+qat"\n'
+GRID = '[grid]\nengines = ["onnxruntime"]\n'
+USED = GRID + 'methods = ["ptq", "long"]'
+
+
+@pytest.mark.parametrize(
+    ("rest", "said"),
+    [
+        (METHOD + GRID, "no row uses methods.long: known: ptq; name it in the grid"),
+        (METHOD.replace("long", "qats") + GRID + 'methods = ["qat"]', "did you mean 'qat'?"),
+        (GRID + "seeds = [1, 2, 1]", "grid.seeds has 1 2 times: name it once"),
+        (GRID + 'methods = ["ptq", "ptq"]', "grid.methods has ptq 2 times"),
+        (GRID + "bits = [7, 4, 4]", "grid.bits has 4 2 times"),
+        (
+            '[grid]\nrows = [{engine = "litert"}, {engine = "litert", method = "ptq", bits = 7}]',
+            "grid.rows has litert int8 ptq 7 bit per channel 2 times: name it once",
+        ),
+        (
+            '[grid]\nrows = [{engine = "litert", precision = "float16", method = "ptq"}]',
+            "litert float16 names method, which only int8 has",
+        ),
+        (
+            '[grid]\nrows = [{engine = "litert", precision = "float32", bits = 7}]',
+            "litert float32 names bits, which only int8 has",
+        ),
+        (
+            '[grid]\nmethods = ["qat"]\nrows = [{engine = "litert"}]',
+            "grid.methods is crossed with grid.engines: name some",
+        ),
+        (
+            '[grid]\nengines = ["litert"]\nprecisions = ["float16"]\nbits = [4]',
+            "grid.bits is for int8, which grid.precisions has not",
+        ),
+        (METHOD + "lesson = {delay = 5}\n" + USED, "methods.long: in float the network already"),
+        (
+            METHOD.replace("rounding+qat", "rounding") + "labels = true\n" + USED,
+            "methods.long: labels: for fine-tuning alone",
+        ),
+        (
+            METHOD.replace("rounding+qat", "equalized") + "lesson = {steps = 5}\n" + USED,
+            "methods.long: lesson: for fine-tuning alone",
+        ),
+    ],
+)
+def test_what_makes_no_sense_is_one_line(
+    tmp_path: Path, road_frames: FrameSet, few_frames: FrameSet, rest: str, said: str
+) -> None:
+    plan = read_plan(write_plan(tmp_path, road_frames, few_frames, rest))
+    with pytest.raises(EdgeSegError) as caught:
+        expand(plan)
+    assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_the_quick_form_may_do_without_a_method_but_not_change_it_in_vain(
+    tmp_path: Path, road_frames: FrameSet, few_frames: FrameSet
+) -> None:
+    rest = METHOD + USED + '\n[quick.grid]\nmethods = ["ptq"]\n'
+    path = write_plan(tmp_path, road_frames, few_frames, rest)
+    assert [run.method for run in expand(read_plan(path, quick=True))[1]] == ["", "ptq"]
+    path.write_text(path.read_text() + "[quick.methods.long]\nlesson = {steps = 5}\n")
+    with pytest.raises(EdgeSegError, match=r"no row uses methods\.long"):
+        expand(read_plan(path, quick=True))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("32x64", "100x100", "variant 'net': a lane-unet of depth 4 needs an input size"),
+        ('size = "32x64"', 'weights = "none.safetensors"', "variant 'net': there are no weights"),
+        ('size = "32x64"', 'weights = "torn.safetensors"', "variant 'net': "),
+        ("lane-unet", "lane-unt", "unknown model 'lane-unt': did you mean 'lane-unet'"),
+        ("lane-unet", "little_network:made", "variant 'net': little_network has no factory 'made'"),
+        ('calibration = "', 'calibration = "/nowhere', "data.calibration: "),
+        ('evaluation = "', 'evaluation = "/nowhere', "data.evaluation: "),
+        ('calibration = "', 'train = "/nowhere"\ncalibration = "', "data.train: "),
+    ],
+)
+def test_a_variant_that_cannot_be_loaded_is_named_before_anything_runs(
+    tmp_path: Path,
+    road_frames: FrameSet,
+    few_frames: FrameSet,
+    old: str,
+    new: str,
+    said: str,
+) -> None:
+    (tmp_path / "torn.safetensors").write_bytes(b"\x10\0\0\0\0\0\0\0{}")
+    path = write_plan(tmp_path, road_frames, few_frames, GRID)
+    text = path.read_text().replace("little_network:make", "lane-unet")
+    if "train" in new:
+        text = text.replace("[grid]", 'weights = "train"\ntrain = {steps = 5}\n[grid]')
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+    with pytest.raises(EdgeSegError) as caught:
+        expand(read_plan(path))
+    assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_training_is_checked_at_its_own_size_and_not_only_at_its_crops(
+    tmp_path: Path, road_frames: FrameSet, few_frames: FrameSet
+) -> None:
+    rest = 'weights = "train"\ntrain = {steps = 5, crop = "32x64"}\n' + GRID
+    path = write_plan(tmp_path, road_frames, few_frames, rest)
+    text = path.read_text().replace('size = "32x64"', 'size = "100x100"')
+    text = text.replace("little_network:make", "lane-unet")
+    path.write_text(text.replace("[data]", f'[data]\ntrain = "{road_frames.path}"'))
+    with pytest.raises(EdgeSegError, match="variant 'net': a lane-unet of depth 4 needs"):
+        expand(read_plan(path))
 
 
 def test_a_jobs_digest_follows_content_and_not_places(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from safetensors.torch import save
 from study_of import write_plan
 
 from edge_seg.errors import MissingRuntimeError
@@ -49,14 +51,15 @@ def test_a_job_is_done_far_from_its_files(
 
 
 def test_a_weights_file_travels_with_its_job(tmp_path: Path, road_frames: FrameSet) -> None:
-    (tmp_path / "mine.safetensors").write_bytes(b"weights")
     path = write_plan(tmp_path, road_frames, road_frames, 'weights = "mine.safetensors"\n' + GRID)
+    payload = save(importlib.import_module("little_network").make().state_dict())
+    (tmp_path / "mine.safetensors").write_bytes(payload)
     _, (run, _) = expand(read_plan(path))
     inputs = inputs_of(run, tmp_path)
-    assert inputs == {"weights/mine.safetensors": b"weights"}
+    assert inputs == {"weights/mine.safetensors": payload}
     there = tmp_path / "there"
     (there / "weights").mkdir(parents=True)
-    (there / "weights" / "mine.safetensors").write_bytes(b"weights")
+    (there / "weights" / "mine.safetensors").write_bytes(payload)
     moved = localized(run, {str(road_frames.path): "/elsewhere"}, there)
     assert moved.weights == str(there / "weights" / "mine.safetensors")  # type: ignore[union-attr]
     assert moved.calibration.place == "/elsewhere"  # type: ignore[union-attr]

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import flatbuffers
+import numpy as np
 import numpy.typing as npt
 
 IDENTIFIER = b"TFL3"
@@ -32,8 +33,10 @@ class SharingBuilder(flatbuffers.Builder):
         return self._written[key]
 
 
-def rewrite(model: bytes, names: Mapping[str, str]) -> bytes:
+def rewrite(model: bytes, names: Mapping[str, str], output: str = "") -> bytes:
     """Return the file with tensors renamed, old to new, and equal vectors shared.
+
+    ``output`` is what its one output is to be called, "" what it is.
 
     Law: its outputs stay what they are, to the bit.
     """
@@ -44,6 +47,11 @@ def rewrite(model: bytes, names: Mapping[str, str]) -> bytes:
         for tensor in graph.tensors:
             old = tensor.name.decode()
             tensor.name = names.get(old, old).encode()
+        if output:
+            graph.tensors[graph.outputs[0]].name = output.encode()
+    for buffer in content.buffers:
+        if isinstance(buffer.data, bytes | bytearray):  # else it is written byte by byte: seconds
+            buffer.data = np.frombuffer(bytes(buffer.data), np.uint8)
     builder = SharingBuilder(len(model))
     builder.Finish(content.Pack(builder), file_identifier=IDENTIFIER)
     return bytes(builder.Output())

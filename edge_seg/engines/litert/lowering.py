@@ -22,6 +22,7 @@ import torch
 from edge_seg.engines.equal_tensors import Ranges
 from edge_seg.engines.litert.flatbuffer import rewrite
 from edge_seg.engines.litert.network import takes_pixels
+from edge_seg.engines.litert.session import DEPTH
 from edge_seg.engines.litert.tensors import File, counterparts, observed_ranges
 from edge_seg.engines.lowering import CannotLowerError, Source
 from edge_seg.engines.session import Options
@@ -100,8 +101,9 @@ def _quantized(model: bytes, source: Source, precision: str) -> bytes:
     """Return the file in this precision."""
     from ai_edge_quantizer.quantizer import Quantizer
 
+    output = DEPTH if source.model.classes.depth else ""
     if precision == "float32":
-        return model
+        return rewrite(model, {}, output) if output else model
     manager = _recipe_manager(precision)
     statistics = None
     if precision in ACTIVATION_BITS:
@@ -115,7 +117,7 @@ def _quantized(model: bytes, source: Source, precision: str) -> bytes:
             statistics, enable_progress_bar=False, enable_progress_report=False
         )
     assert result.quantized_model is not None
-    return rewrite(bytes(result.quantized_model), {})
+    return rewrite(bytes(result.quantized_model), {}, output)
 
 
 def _recipe_manager(precision: str) -> RecipeManager:

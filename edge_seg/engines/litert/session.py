@@ -17,8 +17,12 @@ import numpy.typing as npt
 
 from edge_seg.engines.session import Options
 from edge_seg.errors import EdgeSegError, MissingRuntimeError, in_one_line
+from edge_seg.masks import FARTHEST
 from edge_seg.preprocess import Frame, InputSpec, Mask, resize
 from edge_seg.quiet import quiet
+
+DEPTH = "depth"
+"""What a depth network's output is called in the file; any other's are logits."""
 
 
 class LiteRtSession:
@@ -43,7 +47,8 @@ class LiteRtSession:
             raise EdgeSegError(_refusal(interpreter, error)) from error
         self._spec = spec
         self._frame = np.empty((spec.height, spec.width, 3), np.uint8)
-        self._ids = ClassIds(spec.height, spec.width)
+        depth = logits["name"] == DEPTH
+        self._ids = Depths(logits, spec) if depth else ClassIds(spec.height, spec.width)
 
     def preprocess(self, frame: Frame) -> None:
         """Resize, then write each pixel's value on the input's grid into the input."""
@@ -59,7 +64,7 @@ class LiteRtSession:
         self._interpreter.invoke()
 
     def ids(self) -> Mask:
-        """Return the class of the highest logit, by the buffers made once."""
+        """Return the class of the highest logit, or the depth, by the buffers made once."""
         return self._ids(self._logits()[0])
 
     def close(self) -> None:
@@ -88,6 +93,40 @@ class ClassIds:
             np.maximum(self._ids, self._id, out=self._ids)
             np.maximum(best, plane, out=best)
         return self._ids
+
+
+class Depths:
+    """A depth network's answer (h, w, 1) to mask values (h, w) uint8, as `edge_seg.masks` says.
+
+    ``output`` are the tensor's details: an integer has 256 values or 65,536, whose depths are
+    looked up.
+    """
+
+    def __init__(self, output: dict[str, Any], spec: InputSpec) -> None:
+        self._mask = np.empty((spec.height, spec.width), np.uint8)
+        self._scaled = np.empty((spec.height, spec.width), np.float32)
+        self._table: npt.NDArray[np.uint8] | None = None
+        kind = np.dtype(output["dtype"])
+        if kind != np.float32:
+            scale, zero_point = output["quantization"]
+            limits = np.iinfo(kind)
+            values = np.arange(limits.min, limits.max + 1, dtype=np.float32)
+            self._least = int(limits.min)
+            self._table = self._rounded((values - zero_point) * np.float32(scale * FARTHEST))
+
+    def __call__(self, answer: npt.NDArray[Any]) -> Mask:
+        """Return the depths in a buffer that the next call overwrites."""
+        plane = answer[:, :, 0]
+        if self._table is not None:
+            np.take(self._table, plane.astype(np.int32) - self._least, out=self._mask)
+            return self._mask
+        np.multiply(plane, np.float32(FARTHEST), out=self._scaled)
+        np.copyto(self._mask, self._rounded(self._scaled))
+        return self._mask
+
+    @staticmethod
+    def _rounded(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+        return np.clip(np.rint(values), 0, FARTHEST).astype(np.uint8)
 
 
 def _runtime() -> ModuleType:

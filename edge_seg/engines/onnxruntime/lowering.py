@@ -1,10 +1,10 @@
-"""ONNX Runtime's file: the shared graph with class ids as its output."""
+"""ONNX Runtime's file: the shared graph with the mask as its output."""
 
 from __future__ import annotations
 
 from edge_seg.engines.lowering import Source
 from edge_seg.engines.session import Options
-from edge_seg.quantize.class_ids import with_class_ids
+from edge_seg.quantize.class_ids import with_mask
 from edge_seg.quantize.qdq import quantize_graph
 
 
@@ -13,4 +13,6 @@ def lower(source: Source, precision: str, options: Options) -> bytes:
     graph = source.graph
     if precision == "int8":
         graph = quantize_graph(graph, source.recipe)
-    return with_class_ids(graph, str(options["ids"])).SerializeToString(deterministic=True)
+    return with_mask(graph, source.model.classes, str(options["ids"])).SerializeToString(
+        deterministic=True
+    )

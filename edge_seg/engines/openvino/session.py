@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import io
+from collections.abc import Sequence
 
 import numpy as np
 import openvino
@@ -19,17 +20,22 @@ from edge_seg.preprocess import Frame, InputSpec, Mask, resize
 
 
 class OpenVinoSession:
-    """A `edge_seg.engines.session.Session` on OpenVINO's CPU plugin."""
+    """A `edge_seg.engines.session.Session` on OpenVINO's CPU plugin.
 
-    def __init__(self, model: bytes, spec: InputSpec, threads: int | None) -> None:
+    ``floats`` is what layers that are not int8 compute in: f32, or bf16.
+    """
+
+    def __init__(
+        self, model: bytes, spec: InputSpec, threads: int | None, floats: str = "f32"
+    ) -> None:
         self._spec = spec
         self._model = _read(model)
         check_ends([_end(port) for port in (*self._model.inputs, *self._model.outputs)], spec)
         self._config = {
             "PERFORMANCE_HINT": "LATENCY",
-            # Without this the float layers run in bfloat16 where the processor has it, and
-            # the masks depend on the machine.
-            "INFERENCE_PRECISION_HINT": "f32",
+            # Left out, it is bfloat16 where the processor has that, and the masks depend on the
+            # machine.
+            "INFERENCE_PRECISION_HINT": floats,
             **({"INFERENCE_NUM_THREADS": threads} if threads else {}),
         }
         self._compile(self._model, (spec.height, spec.width))
@@ -97,6 +103,18 @@ def _core() -> openvino.Core:
     return openvino.Core()
 
 
+def require_bfloat16(capabilities: Sequence[str]) -> None:
+    """Raise `EdgeSegError` where the processor's ``OPTIMIZATION_CAPABILITIES`` lack BF16.
+
+    OpenVINO would run float32 in its place, and say nothing.
+    """
+    if "BF16" not in capabilities:
+        raise EdgeSegError(
+            "this processor has no bfloat16 arithmetic (AVX-512 BF16 or AMX): take another "
+            "precision, such as int8"
+        )
+
+
 def _read(model: bytes) -> openvino.Model:
     try:
         return _core().read_model(io.BytesIO(model))
@@ -121,6 +139,9 @@ def _with_resize(model: openvino.Model, frame: Frame) -> openvino.Model:
 def open_session(
     model: bytes, spec: InputSpec, options: Options, threads: int | None
 ) -> OpenVinoSession:
-    """Load an ONNX file in the way that ``options`` say."""
+    """Load an ONNX file in the way that ``options`` say; raises `EdgeSegError` where it cannot."""
+    floats = str(options.get("floats", "f32"))
+    if floats == "bf16":
+        require_bfloat16(_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
     kind = ResizingOpenVinoSession if options.get("resize") == "graph" else OpenVinoSession
-    return kind(model, spec, threads)
+    return kind(model, spec, threads, floats)

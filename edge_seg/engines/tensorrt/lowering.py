@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 
 from edge_seg.engines.lowering import CannotLowerError, Source
 from edge_seg.engines.session import Options
-from edge_seg.quantize.class_ids import COMPARE_LIMIT, IDS, with_class_ids
+from edge_seg.quantize.class_ids import COMPARE_LIMIT, IDS, with_class_ids, with_depth
 from edge_seg.quantize.float_graph import LOGITS, OPSET
 from edge_seg.quantize.graph import (
     constant,
@@ -42,8 +42,8 @@ def lower(source: Source, precision: str, options: Options) -> bytes:
             f"export it again with opset_version={OPSET}"
         )
     if precision == "int8":
-        return _encode(_with_ids(quantize_signed(source.graph, source.recipe)))
-    graph = _with_ids(source.graph)
+        return _encode(_with_mask(quantize_signed(source.graph, source.recipe), source))
+    graph = _with_mask(source.graph, source)
     cast_frame_first(graph)
     return _encode(_half(graph) if precision == "float16" else graph)
 
@@ -52,6 +52,10 @@ def _encode(graph: onnx.ModelProto) -> bytes:
     graph.ir_version = IR_VERSION
     onnx.checker.check_model(graph)
     return graph.SerializeToString(deterministic=True)
+
+
+def _with_mask(graph: onnx.ModelProto, source: Source) -> onnx.ModelProto:
+    return with_depth(graph) if source.model.classes.depth else _with_ids(graph)
 
 
 def _with_ids(graph: onnx.ModelProto) -> onnx.ModelProto:

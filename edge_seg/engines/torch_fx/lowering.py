@@ -24,4 +24,4 @@ def lower(source: Source, precision: str, options: Options) -> bytes:
     with kernels("fbgemm"):
         if precision == "int8":
             network = quantized(source, "fbgemm", float_kinds=TRANSPOSED)
-        return traced(network, source.model.input)
+        return traced(network, source.model)

@@ -36,6 +36,7 @@ DATASETS = {
     "isbi": "isbi:DATASET",
     "nyuv2": "nyuv2:DATASET",
     "nyuv2-13": "nyuv2:DATASET_13",
+    "nyuv2-depth": "nyuv2:DATASET_DEPTH",
     "pets": "pets:DATASET",
     "tusimple": "tusimple:DATASET",
     "voc": "voc:DATASET",

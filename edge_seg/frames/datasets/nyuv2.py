@@ -1,4 +1,4 @@
-"""NYU Depth V2, rooms: 40 classes (Gupta et al. 2013), or 13 (Couprie et al. 2013).
+"""NYU Depth V2, rooms: 40 classes (Gupta et al. 2013), 13 (Couprie et al. 2013), or depths.
 
 The published ``nyu_depth_v2_labeled.mat`` is HDF5 and is not read here; people export it in one
 of three layouts, and the first that fits is taken (N is 40 or 13):
@@ -10,21 +10,23 @@ of three layouts, and the first that fits is taken (N is 40 or 13):
   (https://github.com/ankurhanda/nyuv2-meta-data, 13 classes).
 
 In all of them 0 is unlabelled (255 here) and classes begin with 1. Frames and labels go together
-by the number that ends their names. Depth images stay where they are: a frame set has no place
-for them. Data set: https://cs.nyu.edu/~silberman/datasets/nyu_depth_v2.html.
+by the number that ends their names. Depths are beside the labels of the first two layouts, in
+``test/depth/`` and ``depth/test/``: 16-bit PNG in millimetres, 0 where the sensor saw nothing.
+Data set: https://cs.nyu.edu/~silberman/datasets/nyu_depth_v2.html.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from edge_seg.classes import IGNORE, ClassMap
+from edge_seg.classes import IGNORE, ClassMap, DepthScale
 from edge_seg.errors import EdgeSegError
 from edge_seg.frames.datasets.dataset import Dataset, Samples
 from edge_seg.frames.datasets.files import bit_palette, dense, map_ids, missing, pair
-from edge_seg.frames.images import read_mask
+from edge_seg.frames.images import read_depth, read_mask
 from edge_seg.frames.items import Item, Size, clean
 from edge_seg.preprocess import Mask
 
@@ -32,6 +34,12 @@ LAYOUT = (
     "NYUv2 is exported as SPLIT/rgb/*.png with SPLIT/labels_40/*.png (or labels_13), as "
     "image/SPLIT/*.png with seg40/SPLIT/*.png, or as nyu_SPLIT_rgb/ with SPLIT_labels_13/"
 )
+DEPTH_LAYOUT = (
+    "NYUv2's depths are exported as SPLIT/rgb/*.png with SPLIT/depth/*.png, or as "
+    "image/SPLIT/*.png with depth/SPLIT/*.png: 16-bit grey, in millimetres"
+)
+ROOM = ClassMap(("depth",), ((255, 255, 255),), DepthScale(near_m=0.5, far_m=10.0))
+"""The sensor of NYU Depth V2, a Kinect, sees 0.5 to 10 m (Silberman et al. 2012)."""
 PAGE = "https://cs.nyu.edu/~silberman/datasets/nyu_depth_v2.html"
 FORTY = (
     "wall", "floor", "cabinet", "bed", "chair", "sofa", "table", "door", "window", "bookshelf",
@@ -65,6 +73,25 @@ def read(names: tuple[str, ...], folder: Path, split: str) -> Samples:
     return Samples(items, ClassMap(names, tuple(bit_palette(len(names) + 1)[1:])))
 
 
+def read_depths(folder: Path, split: str) -> Samples:
+    """Find the frames of a split with their depths."""
+    layouts = ((f"{split}/rgb", f"{split}/depth"), (f"image/{split}", f"depth/{split}"))
+    there = [layout for layout in layouts if (folder / layout[0]).is_dir()]
+    if not there:
+        raise _nothing(folder, layouts[0][0])
+    images, depths = there[0]
+    items = [
+        Item(clean(image.stem), image, depth, read_mask=_depth)
+        for image, depth in pair(folder / images, folder / depths, _number, DEPTH_LAYOUT)
+    ]
+    return Samples(items, ROOM)
+
+
+def _depth(path: Path, size: Size) -> Mask:
+    assert ROOM.depth is not None
+    return ROOM.depth.codes(read_depth(path))
+
+
 def _nothing(folder: Path, wanted: str) -> EdgeSegError:
     published = folder / "nyu_depth_v2_labeled.mat"
     if published.exists():
@@ -81,16 +108,11 @@ def _mask(ids: dict[int, int], path: Path, size: Size) -> Mask:
     return map_ids(read_mask(path), ids, path)
 
 
-def _dataset(title: str, names: tuple[str, ...]) -> Dataset:
-    return Dataset(
-        title,
-        PAGE,
-        LAYOUT,
-        f"no licence is stated; cite Silberman et al., ECCV 2012 ({PAGE})",
-        ("test", "train"),
-        partial(read, names),
-    )
+def _dataset(title: str, layout: str, reader: Callable[[Path, str], Samples]) -> Dataset:
+    licence = f"no licence is stated; cite Silberman et al., ECCV 2012 ({PAGE})"
+    return Dataset(title, PAGE, layout, licence, ("test", "train"), reader)
 
 
-DATASET = _dataset("NYU Depth V2, 40 classes", FORTY)
-DATASET_13 = _dataset("NYU Depth V2, 13 classes", THIRTEEN)
+DATASET = _dataset("NYU Depth V2, 40 classes", LAYOUT, partial(read, FORTY))
+DATASET_13 = _dataset("NYU Depth V2, 13 classes", LAYOUT, partial(read, THIRTEEN))
+DATASET_DEPTH = _dataset("NYU Depth V2, depths", DEPTH_LAYOUT, read_depths)

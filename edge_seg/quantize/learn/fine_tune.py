@@ -42,8 +42,8 @@ class Learnt:
         first, best = self.curve[0], min(self.curve, key=lambda check: check.held_out)
         ended = f"; {self.stopped}" if self.stopped else ""
         return (
-            f"fine-tuning: the loss on held-out frames went from {first.held_out:.4f} to "
-            f"{best.held_out:.4f} nats a pixel, best at step {best.step} of "
+            f"fine-tuning: the loss on held-out frames went from {first.held_out:.3g} to "
+            f"{best.held_out:.3g} nats a pixel, best at step {best.step} of "
             f"{self.curve[-1].step}{ended}"
         )
 

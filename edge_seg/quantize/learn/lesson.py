@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from edge_seg.files import sha256, write_bytes
+from edge_seg.masks import FARTHEST
 from edge_seg.preprocess import Frame, Mask
 from edge_seg.quantize.learn.grids import Grids
 from edge_seg.quantize.learn.program import Program, batch, spread
@@ -59,7 +60,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Check(msgspec.Struct, frozen=True):
-    """The curve's point, taught and held out, in nats a pixel.
+    """The curve's point, taught and held out, in nats a pixel (of a depth, squared shares).
 
     That is the divergence from the teacher, and with labels the cross entropy on top.
     """
@@ -161,14 +162,26 @@ def _loss(answers: Tensor, given: Tensor, masks: Tensor | None) -> Tensor:
 
 
 def divergence(teacher: Tensor, student: Tensor) -> Tensor:
-    """Return the mean divergence of two sets of logits (n, classes, h, w), in nats a pixel."""
+    """Return the mean divergence of two sets of logits (n, classes, h, w), in nats a pixel.
+
+    Of one channel, a depth, there are no probabilities: it is the mean squared difference.
+    """
+    if teacher.shape[1] == 1:
+        return functional.mse_loss(student, teacher)
     wanted = functional.log_softmax(teacher, 1)
     given = functional.log_softmax(student, 1)
     return (wanted.exp() * (wanted - given)).sum(1).mean()
 
 
 def labelled_loss(logits: Tensor, masks: Tensor) -> Tensor:
-    """Return the mean cross entropy of the labelled pixels, zero where there are none."""
+    """Return the mean cross entropy of the labelled pixels, zero where there are none.
+
+    Of one channel, a depth, it is the mean squared difference from the labels.
+    """
+    if logits.shape[1] == 1:
+        known = masks != IGNORED
+        wrong = (logits[:, 0] - masks / FARTHEST) ** 2
+        return (wrong * known).sum() / known.sum().clamp(min=1)
     total = functional.cross_entropy(logits, masks, ignore_index=IGNORED, reduction="sum")
     return total / (masks != IGNORED).sum().clamp(min=1)
 

@@ -200,6 +200,13 @@ def _layer_norm(given: Attributes, x: Tensor, scale: Tensor, bias: Tensor | None
     return functional.layer_norm(x, x.shape[axis:], scale, bias, given.get("epsilon", 1e-5))
 
 
+def _batch_norm(
+    given: Attributes, x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, var: Tensor
+) -> Tensor:
+    """Normalise by what was learnt before: in a graph that is run, the statistics are constants."""
+    return functional.batch_norm(x, mean, var, scale, bias, eps=given.get("epsilon", 1e-5))
+
+
 OPERATORS: dict[str, Operator] = {
     "Conv": _conv,
     "ConvTranspose": _conv_transpose,
@@ -223,6 +230,7 @@ OPERATORS: dict[str, Operator] = {
     "Mul": lambda given, a, b: a * b,
     "Div": lambda given, a, b: a / b,
     "LayerNormalization": _layer_norm,
+    "BatchNormalization": _batch_norm,
     "Concat": lambda given, *tensors: torch.cat(tensors, given["axis"]),
     "MaxPool": _max_pool,
     "AveragePool": _average_pool,

@@ -17,4 +17,4 @@ def lower(source: Source, precision: str, options: Options) -> bytes:
     """Return a TorchScript archive; raises `CannotLowerError` where FX or a kernel cannot."""
     with kernels("qnnpack"):
         network = quantized(source, "qnnpack")
-        return traced(with_dense_clamps(network), source.model.input)
+        return traced(with_dense_clamps(network), source.model)
