@@ -109,7 +109,8 @@ def _candidates(bundle: Bundle) -> Table:
 
     table = Table(title="Candidates", box=box.SIMPLE)
     table.add_column("candidate", overflow="fold")
-    for title in ("mIoU %", "drop", "p50 ms", "p99 ms", "MB"):
+    score = "mIoU %" if bundle.manifest.classes.depth is None else "SSIM %"
+    for title in (score, "drop", "p50 ms", "p99 ms", "MB"):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("status", no_wrap=True)
     table.add_column("reason", overflow="fold")

@@ -29,13 +29,11 @@ def model_card(
 
 {_warnings(doubts)}- Weights: {model.source}
 - Input: a uint8 BGR frame of any size; the network sees {size}
-- Output: a uint8 mask of the frame's size; classes {_classes(manifest)}
+- Output: a uint8 mask of the frame's size; {_values(manifest)}
 - Calibrated on {calibration.name} ({calibration.frames} frames)
 {_lines("- ", method)}- Evaluated on {evaluation.name} ({evaluation.frames} frames)
 
-| class | IoU, % | drop, points |
-|---|---|---|
-{_rows(winner)}
+{_table(winner)}
 
 A mask says what the network saw in frames like those it was trained on. It is no safety
 function: measure it on frames of the place where it will drive (`edge-seg eval`).
@@ -50,8 +48,26 @@ def _lines(begin: str, said: Sequence[str]) -> str:
     return "".join(f"{begin}{line[:1].upper()}{line[1:]}\n" for line in said)
 
 
-def _classes(manifest: Manifest) -> str:
-    return ", ".join(f"{index} {name}" for index, name in enumerate(manifest.classes.names))
+def _values(manifest: Manifest) -> str:
+    """Return what the mask's values mean."""
+    scale = manifest.classes.depth
+    if scale is not None:
+        ends = f"{scale.near_m:g} m to {scale.far_m:g} m"
+        return f"0 to 254 are distances, {ends}, even in their logarithm"
+    names = enumerate(manifest.classes.names)
+    return "classes " + ", ".join(f"{index} {name}" for index, name in names)
+
+
+def _table(winner: Candidate) -> str:
+    if winner.depth is not None:
+        errors = winner.depth
+        return (
+            "| SSIM, % | drop, points | RMSE, m | relative error, % | within 1.25, % |\n"
+            "|---|---|---|---|---|\n"
+            f"| {figure(errors.ssim)} | {figure(winner.drop)} | {figure(errors.rmse_m)} | "
+            f"{figure(errors.abs_rel)} | {figure(errors.within_125)} |"
+        )
+    return f"| class | IoU, % | drop, points |\n|---|---|---|\n{_rows(winner)}"
 
 
 def _rows(winner: Candidate) -> str:

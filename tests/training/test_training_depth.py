@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from edge_seg.bundle.archive import open_bundle
 from edge_seg.bundle.manifest import Gate
 from edge_seg.cache import Cache
 from edge_seg.classes import DEPTH, IGNORE
@@ -106,6 +107,9 @@ def test_what_was_trained_is_packed_and_run(
     for row in others:
         assert row.drop is not None and row.score is not None
         assert row.drop == pytest.approx((floats.score or 0) - row.score)
+    card = open_bundle(result.path).read("MODEL_CARD.md").decode()
+    assert "0 to 254 are distances, 1 m to 100 m" in card
+    assert "| SSIM, % | drop, points | RMSE, m |" in card
     (tmp_path / "in").mkdir()
     picture = tmp_path / "in/a.png"
     cv2.imwrite(str(picture), slopes.image(0))
