@@ -342,10 +342,11 @@ def _reservations(
         )
     if results.quick:
         yield "This is the quick form of the study: fewer steps and a smaller input than the whole"
-    yield (
-        "These sentences compare the mean over frames; a row's mean IoU and drop pool the pixels "
-        "of all frames, and differ"
-    )
+    if results.classes.depth is None:
+        yield (
+            "These sentences compare the mean over frames; a row's mean IoU and drop pool the pixels "
+            "of all frames, and differ"
+        )
     yield (
         f"All of it holds for frames like those of {results.evaluation}; the intervals are over "
         "its frames"

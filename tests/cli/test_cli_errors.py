@@ -61,8 +61,8 @@ def test_unknown_names_get_the_closest(pack: Callable[..., str]) -> None:
 
 
 def test_methods_for_folded_layers_need_them_folded(pack: Callable[..., str]) -> None:
-    words = "method 'qat' is for layers that have taken up their batch norm: leave --no-fold out"
-    assert words in pack("--no-fold", "--method", "qat")
+    words = "method 'equalized' equalizes, which is for layers that have taken up their batch norm"
+    assert words in pack("--no-fold", "--method", "equalized")
 
 
 def noise(folder: Path, count: int) -> FrameSet:
