@@ -344,8 +344,8 @@ def _reservations(
         yield "This is the quick form of the study: fewer steps and a smaller input than the whole"
     if results.classes.depth is None:
         yield (
-            "These sentences compare the mean over frames; a row's mean IoU and drop pool the pixels "
-            "of all frames, and differ"
+            "These sentences compare the mean over frames; a row's mean IoU and drop pool the "
+            "pixels of all frames, and differ"
         )
     yield (
         f"All of it holds for frames like those of {results.evaluation}; the intervals are over "
