@@ -49,7 +49,7 @@ pack(request, cache=cache)
 print("done", flush=True)
 '''
 
-Entries = dict[str, tuple[int, int]]
+Entries = dict[str, int]
 
 
 class Packing:
@@ -104,9 +104,12 @@ class Packing:
         return seconds
 
     def entries(self) -> Entries:
-        """Return inode and time of what the cache holds: written anew, an entry has others."""
+        """Return the inode of what the cache holds: written anew, an entry has another.
+
+        Its time says when it was used last.
+        """
         found = [path for path in self.cache.iterdir() if not path.name.startswith(".")]
-        return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in found}
+        return {path.name: path.stat().st_ino for path in found}
 
     def until_kept(self, count: int) -> None:
         """Wait until the cache holds so many entries."""

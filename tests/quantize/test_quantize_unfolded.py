@@ -257,12 +257,13 @@ def test_a_recipe_says_it_and_an_older_one_was_folded() -> None:
     assert b"fold_batch_norm" not in older and decode(older).fold_batch_norm is True
 
 
-@pytest.mark.parametrize("method", ["equalized", "qat", "rounding", "observers", "equalized+qat"])
-def test_methods_for_folded_layers_are_refused(method: str) -> None:
+@pytest.mark.parametrize("method", ["equalized", "equalized+qat"])
+def test_what_equalizes_is_refused(method: str) -> None:
     with pytest.raises(EdgeSegError, match="is for layers that have taken up their batch norm"):
         check_fold(method, fold=False)
     check_fold(method, fold=True)
-    check_fold("ptq", fold=False)
+    for other in ("ptq", "qat", "rounding", "observers", "rounding+qat", "auto"):
+        check_fold(other, fold=False)
 
 
 @pytest.mark.slow
