@@ -48,6 +48,9 @@ car.apply_control(carla.VehicleControl(throttle=0.5))
 frames = [world.tick() for _ in range(20)]
 assert [images.get(timeout=20).frame for _ in frames] == frames
 assert car.get_velocity().length() > 0.1
+camera.stop()  # a stream left open at the exit may abort the client (CARLA 0.9.16)
+camera.destroy()
+car.destroy()
 settings.synchronous_mode = False
 world.apply_settings(settings)
 print("drove")
