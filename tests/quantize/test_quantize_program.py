@@ -17,6 +17,8 @@ from torch.nn import functional
 from edge_seg.errors import EdgeSegError
 from edge_seg.preprocess import InputSpec
 from edge_seg.quantize import float_graph, quantize_graph
+from edge_seg.quantize.float_graph import unfolded_graph
+from edge_seg.quantize.learn.operators import OPERATORS
 from edge_seg.quantize.learn.program import Node, Program, batch, spread
 from edge_seg.quantize.sensitivity import simulate, sqnr_db
 from edge_seg.quantize.signed import quantize_signed
@@ -96,6 +98,26 @@ def test_a_quantized_graph_gives_onnx_runtime_s_ids(
     # A value half-way between two steps may be rounded either way; hence no equality.
     assert sqnr_db(theirs, mine) > 35
     assert np.mean(theirs.argmax(1) == mine.argmax(1)) > 0.995
+
+
+def test_batch_norm_by_hand() -> None:
+    """(x - 1) / sqrt(3 + 1) * 4 + 10: 3 becomes 14, and the slopes are 4 / 2, (3 - 1) / 2, 1."""
+    x, scale, bias = (torch.tensor([n], requires_grad=True) for n in (3.0, 4.0, 10.0))
+    given = x.reshape(1, 1, 1, 1)
+    mean, variance = torch.tensor([1.0]), torch.tensor([3.0])
+    out = OPERATORS["BatchNormalization"]({"epsilon": 1.0}, given, scale, bias, mean, variance)
+    assert out.item() == 14.0
+    out.sum().backward()
+    assert [t.grad and t.grad.item() for t in (x, scale, bias)] == [2.0, 1.0, 1.0]
+    assert mean.item() == 1.0 and variance.item() == 3.0  # learning moves neither
+
+
+def test_a_batch_norm_of_its_own_gives_onnx_runtime_s_numbers() -> None:
+    graph = unfolded_graph(model_of(conv_net(1), SPEC))
+    assert any(node.op_type == "BatchNormalization" for node in graph.graph.node)
+    with torch.inference_mode():
+        mine = Program(graph)(batch(FRAMES)).numpy()
+    assert sqnr_db(simulate(graph, FRAMES), mine) > SAME_DB
 
 
 def test_frames_together_are_frames_alone() -> None:
