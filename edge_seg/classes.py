@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from edge_seg.errors import EdgeSegError
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -39,6 +41,10 @@ class DepthScale(msgspec.Struct, frozen=True):
                 f"a depth scale goes from above 0 m to something farther, "
                 f"not from {self.near_m} to {self.far_m}"
             )
+
+    def __str__(self) -> str:
+        """Return both ends, as in ``1-100 m``."""
+        return f"{self.near_m:g}-{self.far_m:g} m"
 
     def codes(self, metres: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
         """Return the mask (H, W) uint8 of depths in metres; 255 where one is not above 0.
@@ -89,6 +95,11 @@ class ClassMap(msgspec.Struct, frozen=True, omit_defaults=True, repr_omit_defaul
     def __len__(self) -> int:
         return len(self.names)
 
+    def __str__(self) -> str:
+        """Return the names with commas; a depth's with its scale, as in ``depth (1-100 m)``."""
+        scale = "" if self.depth is None else f" ({self.depth})"
+        return ", ".join(self.names) + scale
+
     @property
     def task(self) -> Task:
         """What a model with this map does."""
@@ -108,3 +119,17 @@ LANE = ClassMap(
 
 DEPTH = ClassMap(("depth",), ((255, 255, 255),), DepthScale(near_m=1.0, far_m=100.0))
 """Distances on the road: nearer than 1 m is the car itself, beyond 100 m one camera sees little."""
+
+
+def require_same(labelled: ClassMap, known: ClassMap, names: tuple[str, str], way_out: str) -> None:
+    """Raise `EdgeSegError` unless a value means the same in masks of both; colours may differ.
+
+    ``names`` are what the message calls the two, ``way_out`` is what it says to do: "'rooms' labels
+    depth (0.5-10 m), but the model has depth (1-100 m), where a value is another distance: ...".
+    """
+    if (labelled.names, labelled.depth) == (known.names, known.depth):
+        return
+    one, other = names
+    scales = labelled.depth is not None and known.depth is not None
+    why = ", where a value is another distance" if scales else ""
+    raise EdgeSegError(f"{one} labels {labelled}, but {other} has {known}{why}: {way_out}")

@@ -25,6 +25,7 @@ from edge_seg.bundle.manifest import Candidate, Manifest, Proof
 from edge_seg.cache import Cache
 from edge_seg.engines.lowering import Source
 from edge_seg.errors import EdgeSegError, NoSpaceError
+from edge_seg.figures import figure
 from edge_seg.files import remove_stale, require_space
 from edge_seg.frames.check import require_calibration_set
 from edge_seg.models.model import weight_bytes
@@ -127,6 +128,7 @@ def pack(request: Request, steps: Steps | None = None, cache: Cache | None = Non
         steps=steps.finished,
         held=held and not unproven,
         warnings=doubtful,
+        curve=champion.source.recipe.curve,
         message=f"{unproven}; kept as {path}" if unproven else _verdict(path, manifest, held, late),
     )
 
@@ -169,15 +171,45 @@ def _verdict(path: Path, manifest: Manifest, held: bool, late: str) -> str:
         )
     if held:
         return f"{winner.label} wins: packed as {path}"
-    if late:
+    others = _nearer(winner, manifest, late)
+    if late and winner.status == "passed":
         return (
             f"nothing that holds the accuracy is as fast as asked; the nearest, {winner.label}, is "
-            f"kept as {path}: {late}. Allow that with --max-ms, or pack a smaller network"
+            f"kept as {path}: {late}.{others} Allow that with --max-ms, or pack a smaller network"
+        )
+    if late:
+        return (
+            "no candidate holds the accuracy, and none is as fast as asked; the most accurate, "
+            f"{winner.label}, is kept as {path}: {winner.reason}; {late}.{others} Allow more with "
+            "--max-drop or --max-class-drop, and with --max-ms, or pack another network"
         )
     return (
         f"no candidate held the gate; the best, {winner.label}, is kept as {path}: "
-        f"{winner.reason}. Its report says what was tried; allow more with --max-drop or "
+        f"{winner.reason}.{others} Its report says what was tried; allow more with --max-drop or "
         "--max-class-drop, calibrate on frames closer to the evaluation set, or train longer"
+    )
+
+
+def _nearer(winner: Candidate, manifest: Manifest, late: str) -> str:
+    """Name what comes nearer to one half of the gate, with its other half, than what is kept.
+
+    Where there is no budget for a frame the best is the most accurate, and no time is missed.
+    """
+    ran = [c for c in manifest.candidates if c.status in ("passed", "rejected")]
+    told = []
+    if winner.status == "rejected":
+        best = min(ran, key=lambda c: c.drop or 0.0)
+        told += [f" The most accurate, {_halves(best)}."] if best.drop != winner.drop else []
+    if late:
+        best = min((c for c in ran if c.p50_ms), key=lambda c: c.p50_ms or 0.0)
+        told += [f" The fastest, {_halves(best)}."] if best.p50_ms != winner.p50_ms else []
+    return "".join(told)
+
+
+def _halves(candidate: Candidate) -> str:
+    return (
+        f"{candidate.label}, loses {figure(candidate.drop)} points and takes "
+        f"{figure(candidate.p50_ms, 1)} ms a frame"
     )
 
 

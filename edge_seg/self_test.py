@@ -22,6 +22,7 @@ from edge_seg.bundle.archive import Bundle, open_bundle
 from edge_seg.bundle.golden import golden_check
 from edge_seg.bundle.manifest import DeviceState, Machine
 from edge_seg.choice import Choice, choose
+from edge_seg.classes import ClassMap
 from edge_seg.device import Device, read_device, read_state
 from edge_seg.errors import EdgeSegError
 from edge_seg.machine import this_machine
@@ -114,7 +115,7 @@ def _running(bundle: Bundle, trust: bool, track: Track) -> Iterator[Check]:
         worst = f"worst {golden.agreement_min:.2f} % of pixels"
         same = f"{golden.identical} of {golden.frames} masks identical, {worst}"
         yield Check("golden frames", golden.passed, same)
-        yield _sizes(segmenter, len(bundle.manifest.classes.names))
+        yield _sizes(segmenter, bundle.manifest.classes)
         frame = _noise(480, 640)
         yield _repeats(segmenter, frame)
         yield _memory(segmenter, frame, track)
@@ -124,11 +125,15 @@ def _running(bundle: Bundle, trust: bool, track: Track) -> Iterator[Check]:
         yield Check("opened again", equal, "the same mask" if equal else "another mask")
 
 
-def _sizes(segmenter: Segmenter, classes: int) -> Check:
-    for size in SIZES:
-        mask = segmenter(_noise(*size))
-        if mask.shape != size or mask.dtype != np.uint8 or mask.max() >= classes:
-            return Check("frame sizes", False, f"{size} gives {mask.dtype} {mask.shape}")
+def _sizes(segmenter: Callable[[Frame], np.ndarray], classes: ClassMap) -> Check:
+    for height, width in SIZES:
+        mask = segmenter(_noise(height, width))
+        if mask.shape != (height, width) or mask.dtype != np.uint8:
+            seen = f"{width}x{height} gives a mask of {mask.dtype} {mask.shape}"
+            return Check("frame sizes", False, seen)
+        if (highest := int(mask.max())) >= classes.values:
+            known = f"0 to {classes.values - 1} are known ({classes})"
+            return Check("frame sizes", False, f"{width}x{height} gives {highest}: {known}")
     return Check("frame sizes", True, ", ".join(f"{w}x{h}" for h, w in SIZES))
 
 

@@ -24,7 +24,7 @@ from edge_seg.models import registry
 from edge_seg.models.model import Model
 from edge_seg.packer import Request, pack
 from edge_seg.packing import tournament
-from edge_seg.packing.judging import choose
+from edge_seg.packing.judging import choose, too_slow
 from edge_seg.pipeline import Timings
 from edge_seg.quantize.recipe import decode
 from edge_seg.segmenter import Segmenter
@@ -41,6 +41,58 @@ def test_the_fastest_that_passed_wins() -> None:
     poor, poorer = row("rejected", 5.0, 2.0), row("rejected", 1.0, 8.0)
     assert choose([poorer, row("failed"), poor]) is poor
     assert choose([row("baseline", 1.0), row("failed")]) is None
+
+
+def named(engine: str, status: str, p50: float, drop: float) -> Candidate:
+    reason = f"{engine} misses" if status == "rejected" else ""
+    made = row(status, p50, drop)
+    return msgspec.structs.replace(made, engine=engine, reason=reason)
+
+
+def verdict(bundle: Path, max_ms: float | None, *candidates: Candidate) -> str:
+    """Return what a pack says of these rows, none of which holds its gate."""
+    rows = list(candidates)
+    winner = choose(rows, max_ms)
+    assert winner is not None
+    manifest = open_bundle(bundle).manifest
+    manifest = msgspec.structs.replace(manifest, candidates=rows, winner=winner.label)
+    return packer._verdict(Path("x.rejected"), manifest, False, too_slow(winner, max_ms))
+
+
+def test_of_the_rejected_those_in_time_come_first() -> None:
+    sharp, quick = row("rejected", 9.0, 1.0), row("rejected", 3.0, 2.0)
+    assert choose([sharp, quick], 5.0) is quick
+    assert choose([sharp, quick], 2.0) is sharp
+    assert choose([sharp, quick]) is sharp
+
+
+def test_who_misses_accuracy_and_time_is_told_both_and_the_nearest_of_each(
+    tiny_bundle: Path,
+) -> None:
+    sharp, quick = named("sharp", "rejected", 9.0, 1.0), named("quick", "rejected", 6.0, 4.0)
+    for rows in ((sharp, quick), (quick, sharp)):
+        said = verdict(tiny_bundle, 5.0, named("float", "baseline", 1.0, 0.0), *rows)
+        assert said.startswith("no candidate holds the accuracy, and none is as fast as asked; ")
+        assert "the most accurate, sharp/int8, is kept as x.rejected: sharp misses; " in said
+        assert "9.0 ms a frame, 5 allowed. " in said
+        assert "The fastest, quick/int8, loses 4.00 points and takes 6.0 ms a frame." in said
+        assert "--max-drop" in said and "--max-ms" in said
+    alone = verdict(tiny_bundle, 5.0, sharp)
+    assert "The fastest" not in alone and "The most accurate" not in alone
+
+
+def test_who_misses_one_half_is_told_who_comes_nearer_to_the_other(tiny_bundle: Path) -> None:
+    sharp, quick = named("sharp", "rejected", 9.0, 1.0), named("quick", "rejected", 4.0, 3.0)
+    said = verdict(tiny_bundle, 5.0, sharp, quick)  # in time, too much is lost
+    assert said.startswith("no candidate held the gate; the best, quick/int8, ")
+    assert "The most accurate, sharp/int8, loses 1.00 points and takes 9.0 ms a frame." in said
+    assert "The fastest" not in said
+    fine, finest = named("fine", "passed", 8.0, 0.3), named("finest", "passed", 9.0, 0.0)
+    said = verdict(tiny_bundle, 5.0, finest, quick, fine)  # accurate, too slow
+    assert said.startswith("nothing that holds the accuracy is as fast as asked; the nearest, fine")
+    assert "8.0 ms a frame, 5 allowed. The fastest, quick/int8, loses 3.00 points" in said
+    assert "The fastest" not in verdict(tiny_bundle, 5.0, finest, fine)
+    assert "The " not in verdict(tiny_bundle, None, sharp, quick)
 
 
 def test_a_bundle_has_every_row_and_runs(tiny_bundle: Path, few_frames: FrameSet) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import html
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from test_rescue import GATE, int8, with_dead_channel, with_one_loud_channel
 
@@ -15,22 +17,26 @@ from edge_seg.engines.lowering import Source
 from edge_seg.errors import EdgeSegError
 from edge_seg.models.model import Model, from_network
 from edge_seg.packer import Request, Result, pack
+from edge_seg.packing import ladder as ladders
 from edge_seg.packing.deciding import decide, network_frames
-from edge_seg.packing.ladder import Ladder
+from edge_seg.packing.ladder import RUNGS, Ladder
 from edge_seg.packing.methods import improve, parse_method
 from edge_seg.progress import silent
 from edge_seg.quantize import float_graph
 from edge_seg.quantize.learn.lesson import Settings
 from edge_seg.quantize.recipe import Weights, decode
+from edge_seg.steps import Steps
 
 QUICK = Settings(steps=4, check_every=2)
 
 
-def pack_auto(model: Model, request: Request, folder: Path, gate: Gate = GATE) -> Result:
+def pack_auto(
+    model: Model, request: Request, folder: Path, gate: Gate = GATE, steps: Steps | None = None
+) -> Result:
     asked = replace(
         request, model=model, gate=gate, method="auto", lesson=QUICK, output=folder / "a.edgeseg"
     )
-    return pack(asked, cache=Cache(folder / "cache"))
+    return pack(asked, steps, cache=Cache(folder / "cache"))
 
 
 def changed(model: Model, network: object) -> Model:
@@ -47,7 +53,7 @@ def source_of(request: Request, model: Model, cache: Cache) -> Source:
     [
         ("ptq", ()),
         ("equalized", ("equalize", "correct")),
-        ("ptq+qat", ("correct", "tune")),
+        ("qat", ("correct", "tune")),
         ("qat+equalized", ("equalize", "correct", "tune")),
         ("rounding+observers", ("observe", "round")),
     ],
@@ -59,6 +65,21 @@ def test_a_chain_is_its_methods_steps_in_one_order(text: str, steps: tuple[str, 
 def test_an_unknown_part_of_a_chain_is_named() -> None:
     with pytest.raises(EdgeSegError, match="unknown method 'qta': did you mean 'qat'"):
         parse_method("equalized+qta")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("equalized+equalized", "names equalized 2 times"),
+        ("qat+rounding+qat", "names qat 2 times"),
+        ("qat+ptq", "ptq is to do nothing to the weights, and stands alone"),
+        ("ptq+ptq", "names ptq 2 times"),
+        ("qat+auto", "'auto' stands alone"),
+    ],
+)
+def test_a_chain_of_no_sense_is_refused(text: str, says: str) -> None:
+    with pytest.raises(EdgeSegError, match=says):
+        parse_method(text)
 
 
 def test_auto_stays_with_ranges_where_they_hold_the_gate(
@@ -89,10 +110,20 @@ def test_auto_ends_with_layers_in_float_where_no_method_helps(
 ) -> None:
     assert fitted_model.module is not None
     dead = changed(fitted_model, with_dead_channel(fitted_model.module, 1e4))
-    row = int8(pack_auto(dead, tiny_request, tmp_path))
+    details: list[str] = []
+    steps = Steps(lambda step: details.append(step.detail))
+    result = pack_auto(dead, tiny_request, tmp_path, steps=steps)
+    row = int8(result)
     assert row.status == "winner"
     assert row.float_layers == ["5"]
-    assert len(row.tried) >= 2
+    left_out = [line for line in row.tried if " is left out: " in line]
+    assert left_out and row.tried[0].startswith("ptq: ")
+    # On stderr, in the bundle's JSON (above) and in the report.
+    (detail,) = [line for line in details if " after " in line]
+    report = html.unescape(open_bundle(result.path).read("report.html").decode())
+    for line in left_out:
+        assert line in detail and line in report
+    assert f"what counts is {row.method} with 1 layer in float" in report
 
 
 def test_a_rung_that_adds_noise_is_left_out_and_said(tiny_request: Request, tmp_path: Path) -> None:
@@ -104,6 +135,72 @@ def test_a_rung_that_adds_noise_is_left_out_and_said(tiny_request: Request, tmp_
     assert len(rungs) + len(ladder.said) == 5
     assert all("is left out: " in line and " dB" in line for line in ladder.said)
     assert [rung.method for rung in ladder] == [rung.method for rung in rungs]  # kept
+
+
+SIGNALS = {
+    "ptq": 20.0,
+    "equalized": 26.0,
+    "equalized+observers": 25.0,
+    "equalized+rounding": 27.0,
+    "equalized+rounding+qat": 30.0,
+}
+"""Decibels of made chains: equalizing helps, observers do not."""
+
+
+class MadeLadder(Ladder):
+    """Takes each chain's decibels from `SIGNALS`."""
+
+    def _signal(self, source: Source) -> float:
+        return SIGNALS[source.recipe.method]
+
+
+def made_ladder(request: Request, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Ladder:
+    def improve(method: str, given: Source, *rest: object) -> Source:
+        if method not in SIGNALS:
+            raise EdgeSegError(f"a chain of another order: {method}")
+        return replace(given, recipe=msgspec.structs.replace(given.recipe, method=method))
+
+    monkeypatch.setattr(ladders, "improve", improve)
+    cache = Cache(folder / "cache")
+    return MadeLadder(source_of(request, request.model, cache), cache, silent)
+
+
+def test_rungs_come_in_the_order_of_their_cost_and_build_on_the_last_that_was_kept(
+    tiny_request: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ladder = made_ladder(tiny_request, tmp_path, monkeypatch)
+    assert [(rung.method, rung.sqnr_db) for rung in ladder] == [
+        ("ptq", 20.0),
+        ("equalized", 26.0),
+        ("equalized+rounding", 27.0),
+        ("equalized+rounding+qat", 30.0),
+    ]
+    assert ladder.said == [
+        "observers is left out: 25.0 dB of signal to noise, without it 26.0",
+    ]
+    assert RUNGS == ("equalized", "observers", "rounding", "qat")
+
+
+def test_a_rung_tells_of_those_left_out_below_it_alone(
+    tiny_request: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ladder = made_ladder(tiny_request, tmp_path, monkeypatch)
+    # Twice: an engine that stops early does not hear of what another left out further up.
+    for _ in range(2):
+        assert [len(rung.left_out) for rung in ladder] == [0, 0, 1, 1]
+
+
+def test_an_operator_that_a_method_does_not_know_is_said(
+    tiny_request: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ladder = made_ladder(tiny_request, tmp_path, monkeypatch)
+
+    def refuse(*rest: object) -> Source:
+        raise EdgeSegError("Cos is no operator that it knows")
+
+    monkeypatch.setattr(ladders, "improve", refuse)
+    assert [rung.method for rung in ladder] == ["ptq"]
+    assert ladder.said == [f"{n} is left out: Cos is no operator that it knows" for n in RUNGS]
 
 
 def test_fewer_bits_reach_the_graph_the_module_and_the_recipe(

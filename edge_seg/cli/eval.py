@@ -22,20 +22,21 @@ def command(
     json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,
 ) -> None:
     """Score a bundle's masks: IoU, Dice, boundary F1, confusion."""
+    from edge_seg.classes import require_same
     from edge_seg.cli import console
     from edge_seg.cli.tables import evaluation_table
-    from edge_seg.errors import EdgeSegError
     from edge_seg.frames import FrameSet
     from edge_seg.metrics import evaluate
     from edge_seg.segmenter import Segmenter
 
     opened = FrameSet.open(frames)
     with Segmenter(bundle, threads=threads, trust=trust) as segmenter:
-        if opened.classes.names != segmenter.classes.names:
-            raise EdgeSegError(
-                f"'{opened.name}' labels {', '.join(opened.classes.names)}, but the bundle has "
-                f"{', '.join(segmenter.classes.names)}: name a set of the bundle's classes"
-            )
+        require_same(
+            opened.classes,
+            segmenter.classes,
+            (f"'{opened.name}'", "the bundle"),
+            "name a set that is labelled as the bundle's model was taught",
+        )
         with console.counted("evaluating") as progress:
             evaluation = evaluate(segmenter, opened, progress, tolerance)
     if json:

@@ -60,7 +60,7 @@ def _facts(bundle: Bundle) -> Table:
         "engine": _engine(manifest),
         "model": f"{manifest.model.name} {manifest.model.digest[:16]}",
         "input": f"{manifest.input.height}x{manifest.input.width}, mean {mean}, std {std}",
-        "classes": ", ".join(manifest.classes.names),
+        "classes": str(manifest.classes),
         "digest": bundle.digest,
         "signed by": bundle.signature.fingerprint if bundle.signature else "not signed",
         "golden frames": str(len(manifest.golden)),

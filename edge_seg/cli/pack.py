@@ -52,7 +52,7 @@ def command(
     precision: Annotated[
         str,
         typer.Option(
-            help="auto, or a comma-separated list: int8, float16, bfloat16, dynamic, w8a16."
+            help="auto, or a comma-separated list: int8, float16, bfloat16, dynamic, w8, w4, w8a16."
         ),
     ] = "auto",
     max_drop: Annotated[

@@ -36,24 +36,29 @@ def command(
         ),
     ] = None,
     class_weights: Annotated[
-        str, typer.Option(help="A weight for each class, with commas: 1,1,3.")
-    ] = "",
+        str | None, typer.Option(help="A weight for each class, with commas: 1,1,3.")
+    ] = None,
     steps: Annotated[int, typer.Option(help="Optimizer steps.")] = 2000,
     batch: Annotated[int, typer.Option(help="Crops in a step.")] = 8,
     lr: Annotated[float, typer.Option(help="Highest learning rate.")] = 2e-3,
     seed: Annotated[int, typer.Option(min=0, max=2**31, help="Seed of everything random.")] = 0,
     size: Annotated[str, typer.Option(help="The network's input, HEIGHTxWIDTH.")] = "256x512",
-    crop: Annotated[str, typer.Option(help="What a step sees of it, HEIGHTxWIDTH.")] = "192x384",
+    crop: Annotated[
+        str | None,
+        typer.Option(
+            help="What a step sees of it, HEIGHTxWIDTH (default: 192x384, at most all of it)."
+        ),
+    ] = None,
     scales: Annotated[str, typer.Option(help="Range of zoom of the crops.")] = "0.7,1.6",
     ema: Annotated[float, typer.Option(help="Decay of the averaged weights.")] = 0.998,
     start: Annotated[Path | None, typer.Option(help="Weights file to start from.")] = None,
     prune: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="First leave out this share of the channels of --start, or of the shipped "
             "weights: 0.25, or one for each size, the largest first, 0,0.5,0.25,0.25,0.25."
         ),
-    ] = "",
+    ] = None,
     augment: Annotated[bool, typer.Option(help="Vary place, scale, light, colour.")] = True,
     altered: Annotated[
         float | None,
@@ -113,6 +118,7 @@ def command(
     from edge_seg.cli.options import parse_size
     from edge_seg.training.command import (
         be_kind_to_memory_and_cores,
+        crop_of,
         parse_options,
         parse_scales,
         parse_shares,
@@ -142,7 +148,8 @@ def command(
     )
     source, rendered = _source(train, request)
     height, width = parse_size(size)
-    crop_height, crop_width = parse_size(crop)
+    asked = None if crop is None else parse_size(crop)
+    crop_height, crop_width = crop_of((height, width), asked)
     settings = Settings(
         model=model,
         options=parse_options(option or []),
@@ -154,8 +161,8 @@ def command(
         seed=seed,
         height=height,
         width=width,
-        crop_height=min(crop_height, height),
-        crop_width=min(crop_width, width),
+        crop_height=crop_height,
+        crop_width=crop_width,
         scales=parse_scales(scales),
         ema=ema,
         augment=augment,

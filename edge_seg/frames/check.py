@@ -99,17 +99,17 @@ def require_calibration_set(frames: FrameSet, progress: Progress | None = None) 
     if noise:
         raise EdgeSegError(
             f"{len(noise)} of {len(frames)} frames of {frames.name!r} are random noise "
-            f"({_some(noise)}): ranges from noise are wrong on the road; "
-            "calibrate on frames from the camera, or use --calibration lane-mini"
+            f"({_some(noise)}): ranges from noise are wrong for pictures; "
+            "calibrate on frames from the camera, or on roads with --calibration lane-mini"
         )
     copies = len(_near_duplicates(hashes))
     different = len(hashes) - copies
     if different < MIN_CALIBRATION_FRAMES:
         left_out = _left_out(len(frames), len(frames) - len(hashes), copies)
         raise EdgeSegError(
-            f"calibration needs at least {MIN_CALIBRATION_FRAMES} different road frames, "
-            f"and {frames.name!r} has {different}{left_out}: "
-            f"add {MIN_CALIBRATION_FRAMES - different} more, or use --calibration lane-mini"
+            f"calibration needs at least {MIN_CALIBRATION_FRAMES} different frames, "
+            f"and {frames.name!r} has {different}{left_out}: add "
+            f"{MIN_CALIBRATION_FRAMES - different} more, or on roads use --calibration lane-mini"
         )
 
 

@@ -267,7 +267,7 @@ def _notes(manifest: Manifest, agreement: dict[str, float]) -> list[str]:
     ]
     candidates = manifest.candidates
     notes += [
-        f"{c.label}: {'; '.join(c.tried)}; {c.method} is what counts" for c in candidates if c.tried
+        f"{c.label}: {'; '.join(c.tried)}; what counts is {_how(c)}" for c in candidates if c.tried
     ]
     winner = next((c for c in candidates if c.status == "winner"), None)
     for baseline in (c for c in candidates if c.status == "baseline"):
@@ -295,6 +295,12 @@ def _notes(manifest: Manifest, agreement: dict[str, float]) -> list[str]:
         for proof in manifest.proven
     ]
     return notes
+
+
+def _how(candidate: Candidate) -> str:
+    kept = len(candidate.float_layers)
+    floats = f" with {kept} layer{'s' if kept > 1 else ''} in float" if kept else ""
+    return candidate.method + floats
 
 
 def _why_apart(label: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edge_seg.cache import Cache
+from edge_seg.classes import require_same
 from edge_seg.errors import EdgeSegError
 from edge_seg.files import sha256
 from edge_seg.frames import FrameSet
@@ -46,11 +47,12 @@ def network_masks(frames: FrameSet, model: Model) -> list[Mask]:
         raise EdgeSegError(
             f"calibration set '{frames.name}' has frames without masks: leave --labels out"
         )
-    if frames.classes.names != model.classes.names:
-        raise EdgeSegError(
-            f"calibration set '{frames.name}' labels other classes than the model has: "
-            "leave --labels out"
-        )
+    require_same(
+        frames.classes,
+        model.classes,
+        (f"calibration set '{frames.name}'", "the model"),
+        "leave --labels out, or name a set that is labelled as the model was taught",
+    )
     size = model.input.height, model.input.width
     masks = (frames.mask(index) for index in range(len(frames)))
     return [resize_mask(mask, *size) for mask in masks if mask is not None]

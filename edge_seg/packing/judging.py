@@ -26,7 +26,8 @@ LEVEL = 1.05
 class Judged:
     """A contestant's row in the making: measured, or failed with a reason.
 
-    ``tried`` says of each method before its own why that was not enough.
+    ``tried`` says of each method before its own why that was not enough, ``notes`` what else kept
+    it from more: methods that were left out, layers that the budget for a frame left int8.
     """
 
     engine: str
@@ -40,6 +41,7 @@ class Judged:
     failed: str = ""
     inspection: Inspection | None = None
     tried: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -57,7 +59,8 @@ def judge(
 ) -> Judged:
     """Lower one entrant, run it, and hold it against the first baseline that ran.
 
-    Where it misses the gate, the layers that ``rank`` names go back to float, worst first.
+    Where it misses the gate, the layers that ``rank`` names go back to float, worst first, as far
+    as the gate's time for a frame lets them.
     """
     try:
         contestant = arena.fastest_variant(engines.find(name), precision)
@@ -75,15 +78,14 @@ def judge(
     given_up = ""
     if precision != "float32":
         try:
-            measured = (evaluation, memory)
-            rescued = rescue.hold_gate(arena, contestant, measured, reference, allowed, rank)
+            rescued = rescue.hold_gate(arena, rescued, reference, allowed, rank, arena.median_ms)
             tried = len(rescued.tried)
             given_up = f"; up to {tried} layers were tried back in float" if tried else ""
         except NoSpaceError:
             raise
         except Exception as error:  # as above; what was measured before still counts
             given_up = f"; with layers back in float: {reason(error)}"
-    contestant, evaluation, memory, _ = rescued
+    contestant, evaluation, memory = rescued[:3]
     try:
         inspection = arena.inspect(contestant)
     except NoSpaceError:
@@ -103,6 +105,7 @@ def judge(
         class_drop=class_drop,
         missed=missed and missed + given_up,
         inspection=inspection,
+        notes=(rescued.note,) if rescued.note else (),
     )
 
 
@@ -142,7 +145,7 @@ def timed(arena: Arena, judged: Sequence[Judged], frames: int) -> list[Candidate
                 peak_rss_bytes=entry.peak_rss_bytes if here else None,
                 float_layers=list(entry.contestant.float_layers),
                 method=entry.contestant.method,
-                tried=list(entry.tried),
+                tried=[*entry.tried, *entry.notes],
                 options=dict(entry.contestant.options),
                 run_by=_stand_in(entry.contestant),
             )
@@ -165,7 +168,8 @@ def choose(candidates: Sequence[Candidate], max_p50_ms: float | None = None) -> 
     """Return the fastest that passed, else the most accurate that was rejected, else None.
 
     Those that are level with the fastest, and within ``max_p50_ms``, are told apart by the size of
-    their file; so are those that a stand-in ran, which have no times.
+    their file; so are those that a stand-in ran, which have no times. Of the rejected, those within
+    ``max_p50_ms`` come first.
     """
     passed = [c for c in candidates if c.status == "passed"]
     if passed:
@@ -174,7 +178,8 @@ def choose(candidates: Sequence[Candidate], max_p50_ms: float | None = None) -> 
         level = [c for c in passed if (c.p50_ms or 0.0) <= min(LEVEL * fastest, allowed)]
         return min(level, key=lambda c: (c.size_bytes or 0, c.p50_ms or 0.0))
     rejected = [c for c in candidates if c.status == "rejected"]
-    return min(rejected, key=lambda c: c.drop or 0.0) if rejected else None
+    in_time = [c for c in rejected if not too_slow(c, max_p50_ms)]
+    return min(in_time or rejected, key=lambda c: c.drop or 0.0, default=None)
 
 
 def too_slow(candidate: Candidate, max_p50_ms: float | None) -> str:
@@ -197,6 +202,7 @@ def say(entry: Judged) -> str:
     verdict = f", misses the gate: {entry.missed}" if entry.missed else ""
     if entry.inspection is not None:
         verdict += f", {_checked(entry.inspection)}"
+    verdict += "".join(f"; {note}" for note in entry.notes)
     return f"{said(entry.evaluation)}, {len(entry.contestant.model) / 1e6:.1f} MB{floats}{verdict}"
 
 

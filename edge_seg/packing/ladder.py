@@ -4,9 +4,10 @@
     row = climb(arena, ladder, "openvino", "int8", gate, judged, rank)
 
 Rungs are in the order of what they cost: ranges alone, equalization, a search among observers,
-rounding, fine-tuning, each on top of those before it that lowered the noise of the logits. An
-engine stops at the first that holds the gate on its own file; where none does, layers go back to
-float on the best. What one engine climbed, the next has ready.
+rounding, fine-tuning, each on top of those before it that lowered the noise of the logits. The row
+names those that did not, or that the model is none for. An engine stops at the first that holds
+the gate on its own file; where none does, layers go back to float on the best. What one engine
+climbed, the next has ready.
 """
 
 from __future__ import annotations
@@ -34,11 +35,15 @@ RUNGS = ("equalized", "observers", "rounding", "qat")
 
 @dataclass(frozen=True)
 class Rung:
-    """A chain of methods, what it made, and the signal-to-noise ratio of its logits in dB."""
+    """A chain of methods, what it made, and the signal-to-noise ratio of its logits in dB.
+
+    ``left_out`` tells of the methods that were left out on the way to it.
+    """
 
     method: str
     source: Source
     sqnr_db: float
+    left_out: tuple[str, ...] = ()
 
 
 class Ladder:
@@ -76,7 +81,7 @@ class Ladder:
             return
         signal = self._signal(source)
         if signal > best.sqnr_db:
-            self._rungs.append(Rung(method, source, signal))
+            self._rungs.append(Rung(method, source, signal, tuple(self.said)))
         else:
             self.said.append(
                 f"{name} is left out: {signal:.1f} dB of signal to noise, without it "
@@ -99,7 +104,8 @@ def climb(
 ) -> Judged:
     """Return an entrant's row at the first rung that holds the gate.
 
-    Where none does, at the most accurate one, with layers back in float.
+    Where none does, at the most accurate one, with layers back in float. ``tried`` says of the
+    rungs below why they missed, ``notes`` which methods are no rung.
     """
     rows: list[tuple[Judged, Arena]] = []
     tried: list[str] = []
@@ -109,10 +115,10 @@ def climb(
         if row.failed and not rows:  # the engine cannot take the model at all
             return row
         if not row.missed and not row.failed:
-            return replace(row, tried=tuple(tried))
+            return replace(row, tried=tuple(tried), notes=rung.left_out)
         tried.append(f"{rung.method}: {row.failed or row.missed}")
         if not row.failed:
             rows.append((row, where))
     _, where = min(rows, key=lambda pair: pair[0].drop or 0.0)
     row = judge(where, engine, precision, allowed, before, rank)
-    return replace(row, tried=tuple(tried))
+    return replace(row, tried=tuple(tried), notes=(*ladder.said, *row.notes))

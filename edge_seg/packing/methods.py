@@ -30,6 +30,8 @@ from edge_seg.progress import Track
 from edge_seg.quantize import ranges, recipe
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import onnx
 
     from edge_seg.engines.lowering import Source
@@ -78,12 +80,19 @@ def parse_method(text: str) -> tuple[str, ...]:
     Rounding makes up for what biases would take up: with both, lane-unet at four bits loses 0.7 dB.
     """
     wanted: set[str] = set()
-    for name in text.split("+"):
+    chain = text.split("+")
+    for name in chain:
         if name == AUTO:
             raise EdgeSegError("method 'auto' stands alone: it tries the others by itself")
         if name not in METHODS:
             known = [*METHODS, AUTO]
             raise EdgeSegError(f"unknown method '{name}': {closest(name, known)}")
+        if chain.count(name) > 1:
+            raise EdgeSegError(f"method '{text}' names {name} {chain.count(name)} times: once does")
+        if len(chain) > 1 and not METHODS[name]:
+            raise EdgeSegError(
+                f"method '{text}': {name} is to do nothing to the weights, and stands alone"
+            )
         wanted.update(METHODS[name])
     if "round" in wanted:
         wanted.discard("correct")
@@ -135,7 +144,7 @@ def _step(step: str, draft: Draft, cache: Cache, track: Track, teaching: _Teachi
     known = cache.get(*key)
     if known is None:
         if step == "tune":
-            made = _tune(draft, cache, track, teaching)
+            made = _tune(draft, _checkpoint(cache, key), track, teaching)
         else:
             made = _WITHOUT_TEACHING[step](draft, track)
         graph, decided = made
@@ -191,13 +200,17 @@ _WITHOUT_TEACHING: dict[str, Callable[[Draft, Track], tuple[onnx.ModelProto, rec
 }
 
 
+def _checkpoint(cache: Cache, key: Sequence[str]) -> Path:
+    """Return where a fine-tuning keeps how far it is; lessons of one draft may run side by side."""
+    return cache.folder / f"fine-tuning-{sha256('/'.join(key).encode())}.safetensors"
+
+
 def _tune(
-    draft: Draft, cache: Cache, track: Track, teaching: _Teaching
+    draft: Draft, checkpoint: Path, track: Track, teaching: _Teaching
 ) -> tuple[onnx.ModelProto, recipe.Recipe]:
     from edge_seg.quantize.learn.fine_tune import fine_tune
 
     # What a killed pack had learnt is gone on with; the file knows what it belongs to.
-    checkpoint = cache.folder / f"fine-tuning-{draft_digest(draft)[:16]}.safetensors"
     learnt = fine_tune(
         draft.graph,
         draft.recipe,
@@ -209,4 +222,4 @@ def _tune(
         checkpoint=checkpoint,
     )
     checkpoint.unlink(missing_ok=True)
-    return learnt.graph, learnt.recipe.noting(learnt.summary)
+    return learnt.graph, learnt.recipe.noting(learnt.summary).learnt_by(learnt.curve)

@@ -13,11 +13,13 @@ import msgspec
 
 from edge_seg import engines, gate
 from edge_seg.bundle.manifest import Candidate, Gate, Machine, Manifest
+from edge_seg.classes import require_same
 from edge_seg.errors import EdgeSegError, closest
 from edge_seg.files import require_writable
 from edge_seg.frames import FrameSet
 from edge_seg.machine import this_machine
 from edge_seg.packing.methods import AUTO, parse_method
+from edge_seg.quantize.learn.curve import Check
 from edge_seg.quantize.observers import RULES
 from edge_seg.quantize.recipe import BITS, Weights
 from edge_seg.steps import Steps
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
     from edge_seg.engines.session import Options
     from edge_seg.models.model import Model
     from edge_seg.quantize.learn.lesson import Settings
+
+WITH_RANGES = ("int8", "w8a16")
+"""Precisions whose activations are integers, on ranges of the recipe's observer."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,7 @@ class Result:
 
     ``held`` is False when no candidate held the gate: the best one is then kept under
     ``<output>.rejected``, and ``message`` says why and what to do. ``warnings`` are what to see to
-    before what was packed is believed.
+    before what was packed is believed, ``curve`` how its fine-tuning went, where there was one.
     """
 
     path: Path
@@ -88,6 +93,7 @@ class Result:
     held: bool
     message: str
     warnings: Sequence[str] = ()
+    curve: Sequence[Check] = ()
 
 
 def check_names(
@@ -198,18 +204,37 @@ def check(request: Request) -> None:
             f"evaluation set '{request.evaluation.name}' is a part of a frame set: write the "
             "part to a folder of its own (FrameSetWriter) and name that"
         )
-    if request.evaluation.classes.names != request.model.classes.names:
-        raise EdgeSegError(
-            f"evaluation set '{request.evaluation.name}' labels "
-            f"{', '.join(request.evaluation.classes.names)}, but the model has "
-            f"{', '.join(request.model.classes.names)}: name a set of the model's classes"
-        )
+    require_same(
+        request.evaluation.classes,
+        request.model.classes,
+        (f"evaluation set '{request.evaluation.name}'", "the model"),
+        "name a set with --eval that is labelled as the model was taught",
+    )
     if not any(precision != "float32" for _, precision in entrants(request)):
         raise EdgeSegError(
             "only float baselines would compete, and nothing be packed: leave --engine and "
             "--precision at auto, or name an engine and a precision that it has"
         )
+    _refuse_idle_grid(request)
     require_writable(request.output)
+
+
+def _refuse_idle_grid(request: Request) -> None:
+    """Refuse what was asked of an integer grid on which nobody competes."""
+    competing, weights = {precision for _, precision in entrants(request)}, request.weights
+    asked = (
+        (f"--method {request.method}", request.method != "ptq", ("int8",)),
+        ("--labels", request.labels, ("int8",)),
+        (f"--weight-bits {weights.bits}", weights.bits != Weights().bits, ("int8",)),
+        ("--per-tensor", not weights.per_channel, WITH_RANGES),
+        (f"--observer {request.observer}", request.observer != "minmax", WITH_RANGES),
+    )
+    idle = [name for name, wanted, grid in asked if wanted and competing.isdisjoint(grid)]
+    if idle:
+        raise EdgeSegError(
+            f"{', '.join(idle)}: for int8, which would not compete, so nothing would come of it: "
+            "leave it out, or have int8 compete with --precision and --engine"
+        )
 
 
 def entrants(request: Request) -> list[tuple[str, str]]:
@@ -265,6 +290,7 @@ class Record(msgspec.Struct, frozen=True):
     steps: list[StepRecord]
     machine: Machine | None
     warnings: list[str] = []
+    curve: list[Check] = []
 
 
 def record(result: Result) -> Record:
@@ -283,6 +309,7 @@ def record(result: Result) -> Record:
         steps=[StepRecord(name, seconds) for name, seconds in result.steps],
         machine=manifest.machine,
         warnings=list(result.warnings),
+        curve=list(result.curve),
     )
 
 

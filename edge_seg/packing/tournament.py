@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from edge_seg.target import Inspect, Inspection
 
 VARIANT_FRAMES = 20
-"""Frames that two ways of running one file are compared on; they differ by much or not at all."""
+"""Frames that two ways of running one file are compared on; they differ by much or not at all.
+A mix with layers in float is held against the budget on as many."""
 LATENCY_FRAMES = 40
 """Frames behind a candidate's p50 and p99."""
 FOREIGN_FRAMES = 16
@@ -196,6 +197,11 @@ class Arena:
                 for name, contestant in contestants.items()
             }
             return bench.interleave(workers, self.evaluation.path, frames, track)
+
+    def median_ms(self, contestant: Contestant) -> float:
+        """Time a contestant alone, and briefly; return the median of whole frames."""
+        (timings, _), *_ = self.time({contestant.label: contestant}, VARIANT_FRAMES).values()
+        return bench.quantiles(timings)["total"].p50_ms
 
     def time_all(
         self, contestants: dict[str, Contestant], frames: int, track: Track = silent

@@ -51,17 +51,23 @@ def with_coarse_weights(
     return model
 
 
-def limits(graph: onnx.ModelProto, recipe: Recipe, only: Sequence[str] = ()) -> Limits:
+def limits(
+    graph: onnx.ModelProto,
+    recipe: Recipe,
+    only: Sequence[str] = (),
+    beyond: float = LAST / NESTED,
+) -> Limits:
     """Return by weight what ONNX Runtime's quantizer takes for its range, as its overrides.
 
-    ``graph`` is what `with_coarse_weights` returned; of seven bits there are none.
+    ``graph`` is what `with_coarse_weights` returned; of seven bits there are none. ``beyond`` is
+    the quantizer's last step over the one that the largest weight is to have.
     """
     if recipe.weights.bits == SEVEN:
         return {}
     found = {}
     for node, weight, axis in _coarse_layers(graph, recipe, only):
         others = tuple(d for d in range(weight.ndim) if d != axis)
-        largest = np.abs(weight).max(axis=others).reshape(-1) * np.float32(LAST / NESTED)
+        largest = np.abs(weight).max(axis=others).reshape(-1) * np.float32(beyond)
         rows: list[dict[str, Any]] = [{"rmin": -value, "rmax": value} for value in largest]
         if axis is not None:
             rows[0]["axis"] = axis

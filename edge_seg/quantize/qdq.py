@@ -116,6 +116,9 @@ def insert_pairs(
     model = onnx.ModelProto()
     model.CopyFrom(graph)
     limits = {name: (np.float32(low), np.float32(high)) for name, (low, high) in ranges.items()}
+    cast = producer_of_cast(model)
+    if cast is not None and cast.output[0] in limits:  # however dark the frames were
+        limits[cast.output[0]] = (np.float32(0), np.float32(255))
     with libraries_in_scratch():
         quantizer = QDQQuantizer(
             model,

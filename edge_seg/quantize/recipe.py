@@ -7,9 +7,13 @@ one that can only calibrate itself does so on the same frames by the same rule
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import msgspec
 
 from edge_seg.errors import EdgeSegError
+from edge_seg.quantize.learn.curve import Check
 
 SCHEMA = "edge-seg/recipe-1"
 
@@ -45,7 +49,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     ``ranges`` maps an activation tensor of the float graph to the lowest and highest value
     it took; activations are uint8 on that range. ``float_layers`` are left in float.
     ``fold_batch_norm`` says that layers took up their batch norm before they were quantized; else
-    it is a float operator behind each. ``notes`` say in words what the method found.
+    it is a float operator behind each. ``notes`` say in words what the method found, ``curve``
+    how a fine-tuning went.
     """
 
     schema: str = SCHEMA
@@ -59,6 +64,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     float_layers: tuple[str, ...] = ()
     ranges: dict[str, tuple[float, float]]
     notes: tuple[str, ...] = ()
+    curve: tuple[Check, ...] = ()
 
     def keeping_float(self, float_layers: tuple[str, ...]) -> Recipe:
         """Return the same recipe with these layers in float."""
@@ -67,6 +73,11 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     def noting(self, text: str) -> Recipe:
         """Return the same recipe with one note more."""
         return msgspec.structs.replace(self, notes=(*self.notes, text))
+
+    def learnt_by(self, curve: Sequence[Check]) -> Recipe:
+        """Return the same recipe with a curve; checks that gave no number are left out of it."""
+        known = (c for c in curve if math.isfinite(c.loss) and math.isfinite(c.held_out))
+        return msgspec.structs.replace(self, curve=tuple(known))
 
 
 def encode(recipe: Recipe) -> bytes:

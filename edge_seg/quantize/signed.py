@@ -16,6 +16,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
+from edge_seg.quantize.coarse import limits, with_coarse_weights
 from edge_seg.quantize.float_graph import FRAME
 from edge_seg.quantize.graph import (
     constant,
@@ -41,17 +42,20 @@ FUSED_WITH_ACTIVATION = ("Conv", "ConvTranspose", "Gemm", "MatMul", "Add")
 SCALE_KEEPING = ("Concat", "MaxPool", "Resize", "DepthToSpace")
 """Operators that only move bytes, or mix them convexly, where both sides have one scale."""
 LARGEST = 127
+NESTED = 126
+"""Where the largest of fewer bits lies: their last steps, 7, 3 and 1, divide it."""
 
 
 def quantize_signed(graph: onnx.ModelProto, recipe: Recipe) -> onnx.ModelProto:
     """Return the signed Q/DQ graph of ``graph`` under ``recipe``; neither is changed.
 
-    Weights take all 8 bits: no kernel of these runtimes saturates on the way.
+    Weights of seven bits take all 8: no kernel of these runtimes saturates on the way. Those of
+    fewer lie on their grid.
     """
     from onnxruntime.quantization import QuantType
 
     model = onnx.ModelProto()
-    model.CopyFrom(graph)
+    model.CopyFrom(with_coarse_weights(graph, recipe))
     ranges = dict(recipe.ranges)
     _shuffle_transposed_convolutions(model, ranges)
     quantized = insert_pairs(
@@ -66,6 +70,7 @@ def quantize_signed(graph: onnx.ModelProto, recipe: Recipe) -> onnx.ModelProto:
             "WeightSymmetric": True,
             "ActivationSymmetric": True,
             "QuantizeBias": False,
+            "TensorQuantOverrides": limits(model, recipe, beyond=LARGEST / NESTED),
         },
     )
     leave_logits_float(quantized)

@@ -21,8 +21,9 @@ from edge_seg.bundle.manifest import Candidate
 from edge_seg.draw import legend
 from edge_seg.figures import figure
 from edge_seg.report import plots
+from edge_seg.report.learning import learning, shown_checks
 from edge_seg.report.pictures import sample_strips
-from edge_seg.report.record import ReportData, known, label, ratio, verdict
+from edge_seg.report.record import ReportData, kept_check, known, label, ratio, verdict
 from edge_seg.report.scatter import scatter
 from edge_seg.report.svg import MEDIUM, NARROW, WIDE
 
@@ -40,8 +41,9 @@ def write_report(data: ReportData) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters.update(number=number, label=label, colour=colour)
+    environment.filters.update(number=number, label=label, colour=colour, loss=loss)
     script = (templates / "report.js").read_text(encoding="utf-8")
+    checks = shown_checks(data.learning)
     return environment.get_template("report.html.j2").render(
         data=data,
         verdict=verdict(data),
@@ -50,6 +52,8 @@ def write_report(data: ReportData) -> str:
         charts=_charts(data),
         strips=sample_strips(data.samples, data.classes),
         classes=_class_rows(data),
+        checks=checks,
+        kept=kept_check(checks),
         palette=legend(data.classes),
         total_seconds=sum(seconds for _, seconds in data.steps),
         longest=max((seconds for _, seconds in data.steps), default=0.0),
@@ -65,6 +69,11 @@ def number(value: float | None, digits: int = 2) -> str:
     return figure(value, digits).replace("-", "\u2212")
 
 
+def loss(value: float) -> str:
+    """Return a loss as text: three significant digits, as it may be of any size."""
+    return f"{value:.3g}" if known(value) else ABSENT
+
+
 def colour(rgb: tuple[int, int, int]) -> str:
     """Return a palette entry as a CSS colour."""
     return f"#{rgb[0]:02x}{rgb[1]:02x}{rgb[2]:02x}"
@@ -78,6 +87,7 @@ def _charts(data: ReportData) -> dict[str, dict[str, Markup | None]]:
         "classes": (plots.class_bars, MEDIUM),
         "sensitivity": (plots.sensitivity, MEDIUM),
         "ranges": (plots.ranges, MEDIUM),
+        "learning": (learning, WIDE),
     }
     charts: dict[str, dict[str, Markup | None]] = {}
     for name, (chart, width) in draw.items():

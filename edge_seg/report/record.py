@@ -13,6 +13,7 @@ Everything but the first seven fields may stay empty: its section is then left o
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TypeGuard
 
 import msgspec
@@ -52,6 +53,17 @@ class RangeRow(msgspec.Struct, frozen=True):
     high: float
 
 
+class CheckRow(msgspec.Struct, frozen=True):
+    """One check of a fine-tuning: its losses, taught since the check before, and held out.
+
+    In nats a pixel, of a depth the mean squared error.
+    """
+
+    step: int
+    taught: float
+    held_out: float
+
+
 class SetInfo(msgspec.Struct, frozen=True):
     """A frame set that took part."""
 
@@ -67,7 +79,7 @@ class ReportData(msgspec.Struct, kw_only=True):
     ``steps`` are (name, seconds) in order. ``agreement`` is, for each engine, the percent
     of pixels on which its masks equal the reference simulation's. ``command`` is the
     line that makes the same bundle again. ``inspections`` are what the device's compiler said of
-    a candidate's file.
+    a candidate's file, ``learning`` the checks of the packed file's fine-tuning.
     """
 
     title: str
@@ -88,6 +100,7 @@ class ReportData(msgspec.Struct, kw_only=True):
     agreement: dict[str, float] = {}
     notes: list[str] = []
     inspections: dict[str, Inspection] = {}
+    learning: list[CheckRow] = []
 
     @property
     def measure(self) -> str:
@@ -111,6 +124,12 @@ class ReportData(msgspec.Struct, kw_only=True):
         """The quickest baseline: what the device would run if nothing were quantized."""
         measured = [c for c in self.candidates if c.status == "baseline" and known(c.p50_ms)]
         return min(measured, key=lambda c: c.p50_ms or math.inf, default=None)
+
+
+def kept_check(rows: Sequence[CheckRow]) -> CheckRow | None:
+    """Return the check whose weights were kept: the first of the lowest held out."""
+    measured = (row for row in rows if known(row.held_out))
+    return min(measured, key=lambda row: row.held_out, default=None)
 
 
 def label(candidate: Candidate) -> str:

@@ -2,6 +2,7 @@
 
     pareto(results, "p50_ms", WIDE)      # accuracy against latency
     pareto(results, "size_bytes", WIDE)  # accuracy against the file's size
+    by_weights(results, MEDIUM)          # accuracy against the weights at their bits
     distributions(results, WIDE)         # what each frame loses, row by row
     profile(results, WIDE)               # where the milliseconds go, operator by operator
     memory(results, MEDIUM)
@@ -33,7 +34,7 @@ from edge_seg.report.svg import (
     inline_svg,
     short,
 )
-from edge_seg.study.conclusion import interval
+from edge_seg.study.intervals import interval
 from edge_seg.study.results import Results, Row, names_of
 
 COLOURS = {
@@ -132,6 +133,12 @@ def pareto(results: Results, field: str, width: int) -> Markup | None:
         place_labels(axes, [points[i] for i in named], texts, taken=marks)
         alt = f"Accuracy over {name} of {len(rows)} rows; the table has the values."
         return inline_svg(figure, f"{name}{width}", alt, hover)
+
+
+def by_weights(results: Results, width: int) -> Markup | None:
+    """Draw accuracy over the weights at their bits, where rows have fewer than a file stores."""
+    few = any(0 < row.bits < 7 for row in results.rows)
+    return pareto(results, "weight_bytes", width) if few else None
 
 
 def _limits(axes: Axes, points: Sequence[tuple[float, float]]) -> None:

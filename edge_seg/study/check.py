@@ -13,7 +13,7 @@ import contextlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 
-from edge_seg.classes import ClassMap
+from edge_seg.classes import ClassMap, require_same
 from edge_seg.errors import EdgeSegError, closest
 from edge_seg.models import registry
 from edge_seg.packing.request import check_lesson
@@ -107,11 +107,12 @@ def check_loads(run: Run, classes: ClassMap) -> None:
         model = registry.load(
             run.model, None if run.weights == "shipped" else run.weights, run.size
         )
-        if model.classes.names != classes.names:
-            raise EdgeSegError(
-                f"the evaluation set labels {', '.join(classes.names)}, the model has "
-                f"{', '.join(model.classes.names)}"
-            )
+        require_same(
+            classes,
+            model.classes,
+            ("the evaluation set", "the model"),
+            "name another in data.evaluation, or another model",
+        )
 
 
 def check_training(job: Training) -> None:

@@ -1,90 +1,22 @@
 """What the numbers of a study show, in sentences, and nothing beyond.
 
-    interval(drops)              # Interval(mean=0.31, low=0.12, high=0.52, count=14)
     conclude(results)            # ["onnxruntime int8 ptq loses 0.31 points of ..."]
 
 Rows are compared frame by frame: each frame's mean IoU in one row minus that in the other. The
-interval is a 95 % percentile bootstrap of the mean over the frames (Efron, "Bootstrap methods:
-another look at the jackknife", Annals of Statistics 1979), expanded for few frames. It says how far
-the mean would move with other frames of this kind; not with other seeds, data or networks.
+interval (`edge_seg.study.intervals`) is over the frames. It says how far the mean would move with
+other frames of this kind; not with other seeds, data or networks.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import combinations
-from statistics import NormalDist
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import combinations, permutations
 
-import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from edge_seg.figures import figure
+from edge_seg.study.intervals import LEVEL, Interval, Values, bootstrap, interval
 from edge_seg.study.results import Results, Row, names_of
-
-LEVEL = 0.95
-RESAMPLES = 5000
-FEWEST = 8
-"""Values under which there is no interval: resamples of fewer take too few different means."""
-
-Values = npt.NDArray[np.float64]
-
-
-class Interval(msgspec.Struct, frozen=True):
-    """A mean with its interval; ``low`` and ``high`` are None where there are too few values."""
-
-    mean: float
-    low: float | None
-    high: float | None
-    count: int
-
-    @property
-    def shows_a_difference(self) -> bool:
-        """Say whether zero is outside."""
-        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
-
-
-def interval(values: Sequence[float]) -> Interval:
-    """Return the mean of values with its bootstrap interval; equal values give equal numbers."""
-    array = np.asarray(values, np.float64)
-    low, high = bootstrap(lambda rows: rows.mean(axis=1), array)
-    return Interval(float(array.mean()), low, high, len(array))
-
-
-def bootstrap(
-    statistic: Callable[..., Values], *samples: Values
-) -> tuple[float | None, float | None]:
-    """Return the 95 % percentile interval of a statistic of resampled rows.
-
-    ``statistic`` gets one array (`RESAMPLES`, n) for each sample, resampled apart, and returns
-    (`RESAMPLES`,). (None, None) where a sample has fewer than `FEWEST` values.
-    """
-    if min(map(len, samples)) < FEWEST:
-        return None, None
-    random = np.random.default_rng(0)
-    drawn = [
-        sample[random.integers(0, len(sample), (RESAMPLES, len(sample)))] for sample in samples
-    ]
-    outside = 100 * tail(min(map(len, samples)))
-    low, high = np.percentile(statistic(*drawn), (outside, 100 - outside))
-    return float(low), float(high)
-
-
-def tail(count: int) -> float:
-    """Return the part of the resamples to leave out at each end, for so many values.
-
-    The plain percentile interval of 2.5 % is too short for few values: this is the expanded one,
-    as long as Student's t would be (Hesterberg 2015, "What teachers should know about the
-    bootstrap", arXiv:1411.5279). The t quantile is the expansion of Abramowitz and Stegun, 26.7.5.
-
-    >>> round(tail(10), 4), round(tail(64), 4), round(tail(10_000), 4)
-    (0.0086, 0.022, 0.025)
-    """
-    normal = NormalDist()
-    z, free = normal.inv_cdf(0.5 + LEVEL / 2), count - 1
-    student = z + (z**3 + z) / (4 * free) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * free**2)
-    return normal.cdf(-math.sqrt(count / free) * student)
 
 
 def conclude(results: Results) -> list[str]:
@@ -93,7 +25,10 @@ def conclude(results: Results) -> list[str]:
     names = names_of(results.rows)
     groups = _by_words(done)
     said = list(_against_float(groups, results, names))
-    between = list(_between_rows(groups, results, names))
+    between = [
+        *_between_rows(groups, results, names),
+        *_between_variants(groups, results, names),
+    ]
     intervals = len(said) + sum(count for _, count in between)
     said += [text for text, _ in between]
     said += _times(done, results, names)
@@ -200,6 +135,39 @@ def _between_rows(
         yield _nothing_seen(where, quiet, results.measure), len(quiet)
 
 
+ALIKE = 1.25
+"""How much larger the weights of one row may be than another's, to be compared as of one size."""
+
+
+def _between_variants(
+    groups: Sequence[_Group], results: Results, names: dict[str, str]
+) -> Iterator[tuple[str, int]]:
+    """Compare a network in few bits with a smaller one in more, where their weights are as large.
+
+    Both are int8 rows of one engine, method and grid; each pair is said once, of the larger one.
+    """
+    for large, small in permutations(groups, 2):
+        one, other = large[0], small[0]
+        alike = (other.engine, other.method, other.per_channel, other.fold)
+        if (one.engine, one.method, one.per_channel, one.fold) != alike:
+            continue
+        if one.variant == other.variant or not 0 < one.bits < other.bits:
+            continue
+        sizes = sorted((one.weight_bytes or 0, other.weight_bytes or 0))
+        if not 0 < sizes[1] <= ALIKE * sizes[0]:
+            continue
+        pairs = _same_seeds(small, large)
+        differences = paired(pairs)
+        if differences:
+            name, against = (f"{_name(g, names)} ({_weights(g)})" for g in (large, small))
+            said = sentence(name, interval(differences), against, results.measure)
+            yield said + _seeds(pairs), 1
+
+
+def _weights(group: _Group) -> str:
+    return f"{figure((group[0].weight_bytes or 0) / 1e6)} MB of weights"
+
+
 def _nothing_seen(place: str, quiet: Sequence[tuple[str, Interval, str]], measure: str) -> str:
     """Return one sentence for all pairs of a place in which no difference can be seen."""
     if len(quiet) == 1:
@@ -254,6 +222,11 @@ def sentence(name: str, found: Interval, other: str, measure: str = "mean IoU") 
         return (
             f"{name} against {other}: no difference, the same {measure} on all {found.count} frames"
         )
+    if _under_two_decimals(found):
+        return (
+            f"{name} against {other}: no difference in {measure} can be seen in two decimals "
+            f"(under 0.005 points, {found.count} frames)"
+        )
     if not found.shows_a_difference:
         span = f"{_signed(-found.high)} to {_signed(-found.low)}, {found.count} frames"
         return (
@@ -266,6 +239,16 @@ def sentence(name: str, found: Interval, other: str, measure: str = "mean IoU") 
         f"{name} {'loses' if loses else 'gains'} {figure(abs(found.mean))} points of {measure} "
         f"against {other} ({figure(low)} to {figure(high)}, {found.count} frames)"
     )
+
+
+def _under_two_decimals(found: Interval) -> bool:
+    """Say whether a difference, or all that an interval reaches, is 0.00 points as they are shown.
+
+    Where it is not surely one and may be larger, the interval is worth more than that.
+    """
+    assert found.low is not None and found.high is not None
+    widest = found.mean if found.shows_a_difference else max(-found.low, found.high)
+    return float(figure(widest)) == 0
 
 
 def _signed(value: float) -> str:

@@ -21,10 +21,9 @@ import onnx
 
 from edge_seg import engines, metrics
 from edge_seg.cache import Cache
-from edge_seg.classes import ClassMap
+from edge_seg.classes import ClassMap, require_same
 from edge_seg.depth_metrics import DepthErrors, mean_errors
 from edge_seg.engines.lowering import Source
-from edge_seg.errors import EdgeSegError
 from edge_seg.files import sha256, write_bytes
 from edge_seg.frames import FrameSet
 from edge_seg.frames.images import decode_mask, encode_mask
@@ -47,7 +46,15 @@ from edge_seg.study.records import Measured, Percent
 
 SIMULATED = 8
 """Frames on which masks are compared with the simulation's: it runs a graph as it is written."""
-STORED_BITS = {"float32": 32, "float16": 16, "w8a16": 8, "dynamic": 8, "bfloat16": 32}
+STORED_BITS = {
+    "float32": 32,
+    "bfloat16": 32,
+    "float16": 16,
+    "w8a16": 8,
+    "dynamic": 8,
+    "w8": 8,
+    "w4": 4,
+}
 """Of a weight, by precision; int8 says its own."""
 
 
@@ -195,11 +202,12 @@ def _lowered(arena: Arena, name: str, precision: str) -> Contestant:
 
 
 def _require_same_classes(model: Model, evaluation: FrameSet) -> None:
-    if model.classes.names != evaluation.classes.names:
-        raise EdgeSegError(
-            f"the evaluation set {evaluation.name} labels {', '.join(evaluation.classes.names)}, "
-            f"the model has {', '.join(model.classes.names)}"
-        )
+    require_same(
+        evaluation.classes,
+        model.classes,
+        (f"the evaluation set {evaluation.name}", "the model"),
+        "name another in data.evaluation, or another model",
+    )
 
 
 class Scores(msgspec.Struct, frozen=True, kw_only=True):

@@ -96,6 +96,7 @@ def _charts(results: Results) -> dict[str, dict[str, Markup | None]]:
     draw: dict[str, tuple[Callable[[Results, int], Markup | None], int]] = {
         "latency": (lambda found, width: charts.pareto(found, "p50_ms", width), MEDIUM),
         "size": (lambda found, width: charts.pareto(found, "size_bytes", width), MEDIUM),
+        "weights": (charts.by_weights, MEDIUM),
         "frames": (charts.distributions, WIDE),
         "profile": (charts.profile, MEDIUM),
         "memory": (charts.memory, MEDIUM),

@@ -48,10 +48,10 @@ def spare_cores() -> int:
     return min(16, max(1, len(os.sched_getaffinity(0)) // processes - 1))
 
 
-def parse_weights(text: str) -> tuple[float, ...]:
-    """Return the weight of each class of ``1,1,3``; nothing where the text is empty."""
+def parse_weights(text: str | None) -> tuple[float, ...]:
+    """Return the weight of each class of ``1,1,3``; none where nothing was given."""
     try:
-        return tuple(float(weight) for weight in text.split(",") if weight)
+        return () if text is None else tuple(float(weight) for weight in text.split(","))
     except ValueError as error:
         raise EdgeSegError(f"'{text}' are no class weights: write numbers, 1,1,3") from error
 
@@ -64,10 +64,26 @@ def parse_scales(text: str) -> tuple[float, float]:
     return float(match[1]), float(match[2])
 
 
-def parse_shares(text: str) -> tuple[float, ...]:
-    """Return the shares of ``0,0.5,0.25``; nothing where the text is empty."""
+def crop_of(size: tuple[int, int], asked: tuple[int, int] | None) -> tuple[int, int]:
+    """Return what a step sees of the network's input; all are (height, width).
+
+    Where nothing was asked for, it is the default of `Settings`, or all of a smaller input.
+    """
+    if asked is None:
+        known = Settings()
+        return min(known.crop_height, size[0]), min(known.crop_width, size[1])
+    if asked[0] > size[0] or asked[1] > size[1]:
+        raise EdgeSegError(
+            f"--crop {asked[0]}x{asked[1]} is more than the network sees, {size[0]}x{size[1]}: "
+            "take a smaller one, or a larger --size"
+        )
+    return asked
+
+
+def parse_shares(text: str | None) -> tuple[float, ...]:
+    """Return the shares of ``0,0.5,0.25``; none where nothing was given."""
     try:
-        return tuple(float(share) for share in text.split(",") if share)
+        return () if text is None else tuple(float(share) for share in text.split(","))
     except ValueError as error:
         raise EdgeSegError(
             f"'{text}' are no shares to prune: write 0.25, or one for each size, 0,0.5,0.25"
@@ -117,10 +133,12 @@ def start_of(settings: Settings, start: Path | None) -> Path | None:
 def beginning(settings: Settings, start: Path | None = None) -> Settings:
     """Return the settings with what they say of the weights to begin with; see `start_of`.
 
-    Where these are pruned, the options are those of what is left.
+    Where no options are given, they are those of the file's network; where that is pruned, of what
+    is left.
     """
     from edge_seg.models import weights_file
     from edge_seg.training.pruning import pruned_options
+    from edge_seg.training.state import options_of
 
     start = start_of(settings, start)
     if start is None:
@@ -133,4 +151,8 @@ def beginning(settings: Settings, start: Path | None = None) -> Settings:
         start=sha256_file(start),
         start_trained_on=header.trained_on if header else start.name,
     )
-    return pruned_options(start, settings) if settings.prune else settings
+    if settings.prune:
+        return pruned_options(start, settings)
+    if header is None or header.architecture != settings.model or settings.options:
+        return settings
+    return msgspec.structs.replace(settings, options=options_of(header))

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from edge_seg.classes import require_same
 from edge_seg.errors import EdgeSegError
 from edge_seg.frames import FrameSet
 from edge_seg.metrics import Confusion
@@ -112,7 +113,7 @@ def train(
                 if team.first:
                     _look(state, validation, pace, check)  # where a signal ended this look
                 for batch in batches:
-                    _step(state, network, team, batch, crop)
+                    _step(state, network, team, batch, crop, outputs)
                     now = time.monotonic()
                     state.seconds += now - clock
                     clock = now
@@ -145,16 +146,22 @@ def require_fitting(settings: Settings, source: Source, validation: FrameSet) ->
         raise EdgeSegError(
             f"the frame set {validation.name} has frames without masks: train needs all"
         )
-    if source.classes.names != validation.classes.names:
-        raise EdgeSegError(
-            f"{source.name} has the classes {', '.join(source.classes.names)}, {validation.name} "
-            f"has {', '.join(validation.classes.names)}: they must be the same"
-        )
+    require_same(
+        validation.classes,
+        source.classes,
+        (f"validation set '{validation.name}'", f"'{source.name}'"),
+        "train and validate on sets that are labelled alike",
+    )
     known = LOSSES if source.classes.depth is None else DEPTH_LOSSES
     if settings.loss not in known:
         raise EdgeSegError(
             f"the masks of {source.name} are for {source.classes.task}, which is not learnt by the "
             f"loss {settings.loss}: take {', '.join(known)}"
+        )
+    if settings.class_weights and source.classes.depth is not None:
+        raise EdgeSegError(
+            f"class weights are for classes, and the masks of {source.name} hold distances: leave "
+            "--class-weights out"
         )
     if settings.class_weights and len(settings.class_weights) != len(source.classes):
         raise EdgeSegError(
@@ -162,7 +169,14 @@ def require_fitting(settings: Settings, source: Source, validation: FrameSet) ->
         )
 
 
-def _step(state: State, network: nn.Module, team: Team, batch: Batch, crop: InputSpec) -> None:
+def _step(
+    state: State,
+    network: nn.Module,
+    team: Team,
+    batch: Batch,
+    crop: InputSpec,
+    outputs: Outputs,
+) -> None:
     """Do one step, and note its loss and now and then its masks."""
     settings = state.settings
     torch.manual_seed(settings.seed * 1_000_003 + batch.step)  # dropout follows from the step
@@ -173,9 +187,14 @@ def _step(state: State, network: nn.Module, team: Team, batch: Batch, crop: Inpu
     weights = logits.new_tensor(settings.class_weights) if settings.class_weights else None
     loss = (LOSSES | DEPTH_LOSSES)[settings.loss](logits, masks, weights)
     if not bool(torch.isfinite(loss)):
+        way_out = (
+            "the last checkpoint is kept; go on with --resume and"
+            if outputs.has_checkpoint
+            else "there is no checkpoint yet; begin again with"
+        )
         raise EdgeSegError(
-            f"the loss became {loss.item()} at step {batch.step}: the last checkpoint is kept; go "
-            f"on with --resume and a smaller --lr (now {settings.lr})"
+            f"the loss became {loss.item()} at step {batch.step}: {way_out} a smaller --lr "
+            f"(now {settings.lr})"
         )
     state.optimizer.zero_grad(set_to_none=True)
     team.backward(loss)

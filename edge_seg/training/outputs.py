@@ -32,6 +32,11 @@ class Outputs:
         self._checkpoint = path.with_name(f"{path.stem}.checkpoint.safetensors")
         self._lines = 0
 
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether there is something to go on from."""
+        return self._checkpoint.exists()
+
     def begin(
         self,
         settings: Settings,
@@ -41,7 +46,7 @@ class Outputs:
         device: torch.device | str = "cpu",
     ) -> State:
         """Return the state to go on from, or the first; raises `EdgeSegError` for any doubt."""
-        if self._checkpoint.exists():
+        if self.has_checkpoint:
             if not resume:
                 raise EdgeSegError(
                     f"{self._checkpoint} is an unfinished training: go on with --resume, "

@@ -32,6 +32,7 @@ from edge_seg.files import scratch_folder
 from edge_seg.models import weights_file
 from edge_seg.models.unet import BilinearUp, UNet, UNetConfig
 from edge_seg.training.settings import Settings
+from edge_seg.training.state import FROM_ELSEWHERE
 
 STEP = 8
 """Widths are multiples of it: kernels compute 8 or 16 channels at a time, and 12 in place of 16 at
@@ -79,7 +80,7 @@ def pruned_options(start: Path, settings: Settings) -> Settings:
     config = _header(start)[1]
     widths = kept_widths(config, settings.prune)
     options = {**msgspec.to_builtins(config), "widths": list(widths)}
-    for given in ("classes", "height", "width"):  # what the settings and the frames say
+    for given in FROM_ELSEWHERE:
         del options[given]
     words = f"pruned to {', '.join(map(str, widths))} channels"
     history = "; then ".join(filter(None, [settings.start_trained_on, words]))

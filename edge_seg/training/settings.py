@@ -7,6 +7,7 @@ Settings(scenes=Scenes(seed=1, terms={"night": 0.0}))  # frames rendered while i
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -94,15 +95,19 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             if not (math.isfinite(value) and value > 0):
                 raise EdgeSegError(f"{name.replace('_', ' ')} must be above 0, not {value}")
         if not all(math.isfinite(weight) and weight >= 0 for weight in self.class_weights):
-            raise EdgeSegError(f"class weights are 0 or above: {self.class_weights}")
+            raise EdgeSegError(f"class weights are 0 or above, not {_words(self.class_weights)}")
         if self.class_weights and not any(self.class_weights):
             raise EdgeSegError("class weights of nothing but 0 teach nothing: raise one")
         if not all(0 <= share < 1 for share in self.prune):
-            raise EdgeSegError(f"--prune takes shares of 0 or above, below 1: {self.prune}")
+            raise EdgeSegError(
+                f"--prune takes shares of 0 or above, below 1, not {_words(self.prune)}"
+            )
         if not 0 <= self.altered <= 1:
             raise EdgeSegError(f"--altered is a share in 0..1, not {self.altered}")
         if not 0.1 <= self.scales[0] <= self.scales[1] <= 10:
-            raise EdgeSegError(f"--scales are two in 0.1..10, the small one first: {self.scales}")
+            raise EdgeSegError(
+                f"--scales are two in 0.1..10, the small one first, not {_words(self.scales)}"
+            )
         if not 0 <= self.ema < 1:
             raise EdgeSegError(f"the decay of the averaged weights is in 0..1, not {self.ema}")
         if self.scenes is not None:
@@ -114,12 +119,42 @@ def first_difference(asked: Settings, stored: Settings) -> str:
 
     The learning rate may differ: it is how one goes on after a loss that became NaN.
     """
+    if asked.prune != stored.prune:  # the options and the start follow from it
+        return f"it was {_pruning(stored)}, and is now {_pruning(asked)}"
     pairs: list[tuple[str, Any, Any]] = []
     if asked.scenes is not None and stored.scenes is not None:
         pairs = [(name, asked.scenes, stored.scenes) for name in Scenes.__struct_fields__]
     pairs += [(name, asked, stored) for name in Settings.__struct_fields__ if name != "lr"]
     for name, mine, theirs in pairs:
         now, then = getattr(mine, name), getattr(theirs, name)
-        if now != then:
-            return f"{name} was {then!r} and is now {now!r}"
+        if now == then:
+            continue
+        if name == "options":
+            return _options_difference(now, then)
+        if name == "start":
+            return f"--start was {_start(then)} and is now {_start(now, 'another')}"
+        return f"{name} was {then!r} and is now {now!r}"
     return ""
+
+
+def _options_difference(now: dict[str, Any], then: dict[str, Any]) -> str:
+    name = next(name for name in (then | now) if then.get(name) != now.get(name))
+    before, after = (str(options.get(name, "not given")) for options in (then, now))
+    return f"--option {name} was {before} and is now {after}"
+
+
+def _start(digest: str, file: str = "a file") -> str:
+    return file if digest else "not given"
+
+
+def _pruning(settings: Settings) -> str:
+    """Return how much a network is pruned, in the command's words."""
+    if not settings.prune:
+        return "not pruned"
+    widths = settings.options.get("widths", ())
+    return f"pruned to {_words(widths)} (--prune {_words(settings.prune)})"
+
+
+def _words(numbers: Iterable[float]) -> str:
+    """Return numbers as on the command line: ``0,0.5``."""
+    return ",".join(f"{number:g}" for number in numbers)

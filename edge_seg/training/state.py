@@ -33,6 +33,13 @@ KEY = "edge_seg_training"
 BETAS = (0.9, 0.999)
 """AdamW's defaults (Loshchilov and Hutter 2019, arXiv:1711.05101)."""
 
+FROM_ELSEWHERE = {
+    "classes": "the frames' masks",
+    "height": "--size",
+    "width": "--size",
+}
+"""What of a network's configuration is no option of a training, and where it comes from."""
+
 
 class Record(msgspec.Struct):
     """One line of the history; losses are means since the line before, IoU in percent."""
@@ -78,14 +85,32 @@ def config_of(settings: Settings, classes: int, height: int, width: int) -> Any:
     """Return the network's configuration for a size; a wrong option raises `EdgeSegError`."""
     known = architecture(settings.model)
     values = {**settings.options, "classes": classes, "height": height, "width": width}
-    names = [field.name for field in msgspec.structs.fields(known.config)]
+    fields = [field.name for field in msgspec.structs.fields(known.config)]
+    names = [name for name in fields if name not in FROM_ELSEWHERE]
     for name in settings.options:
+        if name in FROM_ELSEWHERE:
+            raise EdgeSegError(
+                f"'{name}' is no option: it comes from {FROM_ELSEWHERE[name]}; leave it out"
+            )
         if name not in names:
             raise EdgeSegError(f"{settings.model} has no option '{name}': {closest(name, names)}")
     try:
         return msgspec.convert(values, known.config, strict=False)
     except msgspec.ValidationError as error:
         raise EdgeSegError(f"an option of {settings.model} does not fit: {error}") from error
+
+
+def options_of(header: weights_file.Header) -> dict[str, Any]:
+    """Return the options with which a training makes the network of a weights file.
+
+    Those that are left out are the defaults.
+    """
+    default = msgspec.to_builtins(architecture(header.architecture).config())
+    return {
+        name: value
+        for name, value in header.config.items()
+        if name not in FROM_ELSEWHERE and value != default.get(name)
+    }
 
 
 def fresh(settings: Settings, classes: int, device: torch.device | str = "cpu") -> State:
@@ -195,7 +220,21 @@ def _laid_out_as(parameter: torch.Tensor, value: Any) -> torch.Tensor:
 
 
 def start_from(state: State, path: Path) -> None:
-    """Begin with the weights of a file in place of random ones."""
+    """Begin with the weights of a file in place of random ones; raises `EdgeSegError`."""
     stored = weights_file.read(path)
-    for module in (state.network, state.average):
-        weights_file.fill(module, stored.tensors, str(path))
+    try:
+        for module in (state.network, state.average):
+            weights_file.fill(module, stored.tensors, str(path))
+    except EdgeSegError as error:
+        if stored.header is None:
+            raise
+        raise EdgeSegError(f"{error}: they are of {_asked_for(stored.header)}") from error
+
+
+def _asked_for(header: weights_file.Header) -> str:
+    """Return the words of the command line that make a file's network."""
+    words = [f"--model {header.architecture}"]
+    for name, value in options_of(header).items():
+        values = value if isinstance(value, list) else [value]
+        words.append(f"--option {name}={','.join(str(each).lower() for each in values)}")
+    return f"{' '.join(words)}, with masks of {header.classes}"

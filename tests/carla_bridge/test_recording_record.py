@@ -87,7 +87,8 @@ def test_the_set_is_whole_and_fit(recording: Recording) -> None:
     frames = recording.frames
     frames.verify()
     assert (len(frames), frames.name, frames.licence) == (12, "set", "CC0-1.0")
-    assert "CARLA 0.9.16, SCurve, seed 9" in frames.source
+    words = "the built-in world, speaking as CARLA 0.9.16, SCurve, seed 9"
+    assert frames.source == f"recorded by carla_bridge.recording: {words}"
     findings = {finding.code for finding in check(frames)}
     assert findings <= {"too-few", "near-duplicates"}
     for labelled in frames:

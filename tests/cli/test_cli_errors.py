@@ -77,7 +77,7 @@ def test_calibration_sets_that_are_none(
     pack: Callable[..., str], few_frames: FrameSet, tmp_path: Path
 ) -> None:
     few = pack("--calibration", few_frames.path)
-    assert "at least 32 different road frames" in few and "add 26 more" in few
+    assert "at least 32 different frames" in few and "add 26 more" in few
     noisy = pack("--calibration", noise(tmp_path / "noisy", 32).path)
     assert "32 of 32 frames of 'noisy' are random noise" in noisy
     assert "frames without masks" in pack("--eval", noise(tmp_path / "bare", 1).path)

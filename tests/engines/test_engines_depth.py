@@ -11,6 +11,7 @@ from edge_seg import engines
 from edge_seg.classes import DEPTH
 from edge_seg.engines.litert.session import Depths
 from edge_seg.engines.lowering import Source
+from edge_seg.engines.tensorrt.lowering import for_stand_in, lower
 from edge_seg.masks import to_masks
 from edge_seg.models.model import Model, from_network
 from edge_seg.pipeline import Pipeline
@@ -20,6 +21,7 @@ from edge_seg.quantize.graph import layers
 from edge_seg.quantize.ranges import collect_ranges
 from edge_seg.quantize.recipe import Recipe
 from edge_seg.quantize.sensitivity import simulate
+from edge_seg.quantize.signed import quantize_signed
 
 SPEC = InputSpec(32, 64)
 RUNS = [
@@ -81,6 +83,22 @@ def test_every_engine_gives_the_simulation_s_depths(
     else:  # LiteRT's weights have eight bits, not seven
         assert np.mean(apart <= 4) > 0.99
     assert given.dtype == np.uint8
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16", "int8"])
+def test_tensorrts_stand_in_gives_the_simulation_s_depths(precision: str, source: Source) -> None:
+    graph = source.graph
+    if precision == "int8":
+        graph = quantize_signed(graph, source.recipe)
+    expected = to_masks(simulate(graph, source.frames), DEPTH)
+    assert (expected.min(), expected.max()) == (0, 254)
+    file = for_stand_in(lower(source, precision, {}))
+    options = engines.find("onnxruntime").variants["int8"][0]
+    pipeline = Pipeline(engines.find("onnxruntime").open(file, SPEC, options, 1))
+    given = np.stack([pipeline(frame) for frame in source.frames])
+    pipeline.close()
+    assert given.dtype == np.uint8
+    assert np.abs(given.astype(int) - expected).max() <= 1
 
 
 @pytest.mark.parametrize("kind", [np.int8, np.int16])

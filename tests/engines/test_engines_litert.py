@@ -289,3 +289,98 @@ def test_the_graph_and_the_file_share_names(source: Source, int8: bytes) -> None
     written = {name for node in source.graph.graph.node for name in node.output}
     assert isinstance(source.graph, onnx.ModelProto)
     assert len(names & written) >= 4
+
+
+OUTPUTS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "TRANSPOSE_CONV": 0}
+"""By layer: the axis of its weights that counts output channels."""
+
+
+def opened(model: bytes) -> Interpreter:
+    interpreter = Interpreter(model_content=model)
+    interpreter.allocate_tensors()
+    return interpreter
+
+
+def of_names(interpreter: Interpreter) -> dict[str, dict]:
+    return {details["name"]: details for details in interpreter.get_tensor_details()}
+
+
+def float_weights(source: Source) -> dict[str, tuple[str, np.ndarray]]:
+    """Return by a tensor's name its layer's kind, and what the float file has in it."""
+    interpreter = opened(lower(source, "float32", {}))
+    names = {d["index"]: d["name"] for d in interpreter.get_tensor_details()}
+    return {
+        names[operator["inputs"][1]]: (
+            operator["op_name"],
+            interpreter.get_tensor(operator["inputs"][1]).copy(),
+        )
+        for operator in interpreter._get_ops_details()
+        if operator["op_name"] in OUTPUTS
+    }
+
+
+@pytest.mark.parametrize(
+    ("precision", "weights", "between"),
+    [
+        ("float32", np.float32, np.float32),
+        ("float16", np.float16, np.float32),
+        ("dynamic", np.int8, np.float32),
+        ("w8a16", np.int8, np.int16),
+        ("int8", np.int8, np.int8),
+    ],
+)
+def test_each_precision_has_its_types(
+    source: Source, precision: str, weights: type, between: type
+) -> None:
+    model = lower(source, precision, {})
+    interpreter = opened(model)
+    found = of_names(interpreter)
+    for name, (kind, value) in float_weights(source).items():
+        # tflite-runtime has no dynamic kernel for it.
+        stays = precision == "dynamic" and kind == "TRANSPOSE_CONV"
+        assert found[name]["dtype"] is (np.float32 if stays else weights), name
+        if weights is np.float16:
+            given = interpreter.get_tensor(found[name]["index"])
+            np.testing.assert_array_equal(given, value.astype(np.float16))
+    ends = [*interpreter.get_input_details(), *interpreter.get_output_details()]
+    assert {details["dtype"] for details in ends} == {between}
+    computed = {kind for (operator, kind) in operators(model) if operator != "DEQUANTIZE"}
+    assert computed == {np.dtype(between).name}
+
+
+def test_sixteen_bits_are_symmetric_on_the_recipes_ranges(source: Source) -> None:
+    """32767 steps to the larger end, but for what a concatenation joins: that has the whole's."""
+    found = of_names(opened(lower(source, "w8a16", {})))
+    ranges = dict(source.recipe.ranges)
+    joined = next(node for node in source.graph.graph.node if node.op_type == "Concat")
+    ranges.update(dict.fromkeys(joined.input, ranges[joined.output[0]]))
+    # A max-pooling passes the grid of its input on.
+    pooled = next(node for node in source.graph.graph.node if node.op_type == "MaxPool")
+    ranges[pooled.output[0]] = ranges[pooled.input[0]]
+    known = [name for name in ranges if name in found]
+    assert len(known) >= 6
+    for name in known:
+        scale, zero_point = found[name]["quantization"]
+        assert zero_point == 0
+        assert scale == pytest.approx(max(map(abs, ranges[name])) / 32767, rel=1e-5), name
+
+
+@pytest.mark.parametrize(("precision", "last"), [("int8", 64), ("w8a16", 127), ("dynamic", 127)])
+def test_weights_lie_on_their_grid(source: Source, precision: str, last: int) -> None:
+    """Of int8 it is the recipe's, whose largest whole number of every output channel is 64."""
+    assert source.recipe.weights.last_step == 64
+    interpreter = opened(lower(source, precision, {}))
+    found = of_names(interpreter)
+    for name, (kind, value) in float_weights(source).items():
+        if found[name]["dtype"] is not np.int8:
+            continue
+        grid, axis = found[name]["quantization_parameters"], OUTPUTS[kind]
+        assert not grid["zero_points"].any() and grid["quantized_dimension"] == axis
+        whole = np.moveaxis(interpreter.get_tensor(found[name]["index"]).astype(int), axis, -1)
+        exact = np.moveaxis(value, axis, -1)
+        channels = tuple(range(whole.ndim - 1))
+        assert (np.abs(whole).max(channels) == last).all()
+        largest = np.abs(exact).max(channels)
+        np.testing.assert_allclose(grid["scales"], largest / last, rtol=1e-5)
+        off = np.abs(whole * grid["scales"] - exact) / grid["scales"]
+        assert off.max() <= 0.5 + 1e-4

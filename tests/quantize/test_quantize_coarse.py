@@ -15,6 +15,7 @@ from edge_seg.quantize.coarse import coarsened, with_coarse_weights
 from edge_seg.quantize.graph import layers
 from edge_seg.quantize.recipe import BITS, Weights
 from edge_seg.quantize.sensitivity import simulate, sqnr_db
+from edge_seg.quantize.signed import quantize_signed
 from edge_seg.quantize.weights import weight_of
 
 SPEC = InputSpec(16, 16)
@@ -58,16 +59,36 @@ def test_the_packed_bytes_are_the_coarse_weights(bits: int, per_channel: bool) -
     """Every byte is a multiple of 63 by the last step; seven bits would hold 129 values."""
     graph = float_graph(model_of(every_operator(), SPEC))
     recipe = recipe_for(graph, FRAMES, weights=Weights(bits, per_channel))
-    quantized = quantize_graph(graph, recipe)
-    bytes_of = {
+    wholes = whole_weights(quantize_graph(graph, recipe))
+    assert len(wholes) == len(recipe.layers)
+    for whole in wholes.values():
+        assert not np.any(whole % (63 // recipe.weights.last_step))
+        assert np.abs(whole).max() == 63
+
+
+@pytest.mark.parametrize("per_channel", [True, False])
+@pytest.mark.parametrize("bits", COARSE)
+def test_signed_bytes_are_the_coarse_weights_too(bits: int, per_channel: bool) -> None:
+    """There they reach 126: 7, 3 and 1 divide it, and not 127.
+
+    The rows that a shuffle brings together have scales of their own, if there are several.
+    """
+    graph = float_graph(model_of(every_operator(), SPEC))
+    recipe = recipe_for(graph, FRAMES, weights=Weights(bits, per_channel))
+    wholes = whole_weights(quantize_signed(graph, recipe))
+    assert len(wholes) == len(recipe.layers)
+    for name, whole in wholes.items():
+        if "shuffled" not in name or not per_channel:
+            assert not np.any(whole % (126 // recipe.weights.last_step))
+            assert np.abs(whole).max() == 126
+
+
+def whole_weights(quantized: onnx.ModelProto) -> dict[str, np.ndarray]:
+    return {
         t.name: numpy_helper.to_array(t).astype(int)
         for t in quantized.graph.initializer
         if t.name.endswith("_quantized") and t.data_type == onnx.TensorProto.INT8
     }
-    assert len(bytes_of) == len(recipe.layers)
-    for whole in bytes_of.values():
-        assert not np.any(whole % (63 // recipe.weights.last_step))
-        assert np.abs(whole).max() == 63
 
 
 def test_coarser_is_noisier_and_a_layer_in_float_stays() -> None:

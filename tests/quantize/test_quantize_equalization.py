@@ -9,6 +9,7 @@ import torch
 from every_operator import every_operator
 from small_graphs import CalledTwice, model_of, noise_frame, recipe_for
 from torch import nn
+from torch.ao.quantization._equalize import cross_layer_equalization
 
 from edge_seg.preprocess import InputSpec
 from edge_seg.quantize import float_graph, quantize_graph
@@ -22,7 +23,7 @@ from edge_seg.quantize.equalization import (
 from edge_seg.quantize.graph import layer_name, layers
 from edge_seg.quantize.recipe import Weights
 from edge_seg.quantize.sensitivity import simulate, sqnr_db
-from edge_seg.quantize.weights import weight_of
+from edge_seg.quantize.weights import bias_of, weight_of
 
 SPEC = InputSpec(16, 24)
 PADDED_MEAN = InputSpec(16, 24, (0.4, 0.5, 0.6), (0.2, 0.3, 0.25))
@@ -80,6 +81,44 @@ def test_the_function_stays(network: nn.Module, spec: InputSpec) -> None:
     equalized = equalize(graph, FRAMES)
     assert sqnr_db(simulate(graph, FRAMES), simulate(equalized, FRAMES)) > SAME_DB
     assert [n.op_type for n in equalized.graph.node] == [n.op_type for n in graph.graph.node]
+
+
+def mirrored(convolution: nn.Conv2d, axis: int) -> None:
+    """Stretch the negative weights of each channel until they reach as far as the positive."""
+    others = tuple(d for d in range(4) if d != axis)
+    with torch.no_grad():
+        weight = convolution.weight
+        low, high = weight.amin(others, keepdim=True), weight.amax(others, keepdim=True)
+        weight.copy_(torch.where(weight < 0, -weight / low * high, weight))
+
+
+def test_weights_are_those_of_pytorch() -> None:
+    """Of one pair, in one step. Its range is highest less lowest, ours the largest magnitude.
+
+    Where a channel reaches as far to both sides the one is twice the other, in both layers.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(11)
+        network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 4, 3))
+    first, second = network[0], network[2]
+    assert isinstance(first, nn.Conv2d) and isinstance(second, nn.Conv2d)
+    with torch.no_grad():
+        first.weight.mul_(torch.logspace(-1, 1, 8)[:, None, None, None])
+    mirrored(first, 0)
+    mirrored(second, 1)
+    graph = float_graph(model_of(network, InputSpec(16, 24, std=(1 / 255,) * 3)))  # as they are
+    equalized = equalize(graph, FRAMES)
+    cross_layer_equalization(first, second)
+    ours = [layers(equalized)[name][0] for name in ("0", "2")]
+    bgr = first.weight.detach().numpy()[:, ::-1]
+    assert np.abs(bgr - weight_of(graph, layers(graph)["0"][0])).max() > 0.1
+    np.testing.assert_allclose(weight_of(equalized, ours[0]), bgr, rtol=1e-5)
+    theirs = second.weight.detach().numpy()
+    np.testing.assert_allclose(weight_of(equalized, ours[1]), theirs, rtol=1e-5)
+    for node, peer in zip(ours, (first, second), strict=True):
+        assert peer.bias is not None
+        bias = bias_of(equalized, node, peer.out_channels)
+        np.testing.assert_allclose(bias, peer.bias.detach().numpy(), rtol=1e-5)
 
 
 def test_neighbours_have_one_range_in_each_channel() -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from edge_seg.bundle.archive import open_bundle
 from edge_seg.report.page import write_report
+from edge_seg.report.record import CheckRow
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="pip install selenium")
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -96,6 +97,24 @@ def test_the_page_is_drawn_whole_and_without_a_console_message(
         assert drawn
         part = picture[int(y) : int(y + high), int(x) : int(x + wide)]
         assert part.std() > 8, "the chart is blank"
+
+
+@pytest.mark.parametrize("width", [1200, 400])
+def test_the_curve_of_a_fine_tuning_is_drawn(browser, report_data, tmp_path, width):
+    rows = [CheckRow(20 * n, 0.06 / (n + 1), 0.05 / (n + 1)) for n in range(6)]
+    path = tmp_path / "curve.html"
+    data = msgspec.structs.replace(report_data, learning=rows, samples=[], ranges=[])
+    path.write_text(write_report(data), encoding="utf-8")
+    picture = look(browser, path.as_uri(), "dark", width)
+    assert browser.get_log("browser") == []
+    x, y, wide, high, dots = browser.execute_script(
+        "const s = [...document.querySelectorAll('[aria-labelledby=learning] svg')]"
+        ".find(s => s.checkVisibility()); const b = s.getBoundingClientRect();"
+        " return [b.x, b.y, b.width, b.height, s.querySelectorAll('.point').length];"
+    )
+    assert wide > 250 and high > 200 and x + wide <= width
+    assert dots == len(rows)
+    assert picture[int(y) : int(y + high), int(x) : int(x + wide)].std() > 8
 
 
 def test_long_names_do_not_widen_the_page(browser, report_data, tmp_path):

@@ -10,16 +10,8 @@ import pytest
 from scipy import stats
 from study_of import results_of, row
 
-from edge_seg.study.conclusion import (
-    Interval,
-    bootstrap,
-    conclude,
-    interval,
-    paired,
-    sentence,
-    share_of_time,
-    tail,
-)
+from edge_seg.study.conclusion import conclude, paired, sentence, share_of_time
+from edge_seg.study.intervals import Interval, bootstrap, interval, tail
 
 FLOAT = row("float", [90.0] * 12)
 
@@ -82,6 +74,33 @@ def test_sentences_say_which_way_and_how_surely() -> None:
     assert "too few for an interval" in sentence("a", Interval(0.1, None, None, 3), "b")
 
 
+@pytest.mark.parametrize(
+    ("found", "tiny"),
+    [
+        (Interval(0.002, 0.001, 0.004, 64), True),
+        (Interval(-0.0049, -0.012, -0.0001, 64), True),
+        (Interval(0.0, -0.001, 0.004, 64), True),
+        (Interval(0.006, 0.001, 0.012, 64), False),
+        (Interval(0.001, -0.02, 0.02, 64), False),
+    ],
+)
+def test_what_two_decimals_do_not_show_is_no_gain_and_no_loss(found: Interval, tiny: bool) -> None:
+    said = sentence("a", found, "float")
+    own = (
+        "a against float: no difference in mean IoU can be seen in two decimals "
+        "(under 0.005 points, 64 frames)"
+    )
+    assert (said == own) is tiny
+    assert " 0.00 points" not in said or not tiny
+
+
+def test_no_sentence_gains_or_loses_nothing() -> None:
+    near = row("ptq", [90.0 - 0.001 - 0.0001 * index for index in range(12)])
+    said = conclude(results_of(FLOAT, near, row("qat", [90.0] * 12)))
+    assert not [line for line in said if re.search(r"(gains|loses) 0\.00 ", line)]
+    assert sum("in two decimals (under 0.005 points, 12 frames)" in line for line in said) == 2
+
+
 def test_equal_rows_differ_in_nothing() -> None:
     said = conclude(results_of(FLOAT, row("ptq", FLOAT.image_miou), row("qat", FLOAT.image_miou)))
     assert said[0] == (
@@ -110,6 +129,25 @@ def test_rows_that_differ_in_more_than_one_thing_are_not_compared() -> None:
     alike = row("ptq", [80.0] * 12, bits=4, key="coarse")
     said = conclude(results_of(FLOAT, row("ptq", [89.0] * 12), alike))
     assert any(line.startswith("onnxruntime int8 ptq 4 bit loses 9.00") for line in said)
+
+
+def test_a_big_network_in_few_bits_is_held_against_a_small_one_of_its_size() -> None:
+    big = {"variant": "big", "reference": "big-float", "learns": True}
+    small = {"variant": "small", "reference": "small-float", "learns": True}
+    rows = [
+        row("float", [90.0] * 12, key="big-float", **big),
+        row("float", [89.0] * 12, key="small-float", **small),
+        row("ptq", [89.8] * 12, key="b7", weight_bytes=2_000_000, **big),
+        row("ptq", [88.0] * 12, key="b4", bits=4, weight_bytes=1_000_000, **big),
+        row("ptq", [88.5] * 12, key="s7", weight_bytes=1_100_000, **small),
+        row("ptq", [80.0] * 12, key="s4", bits=4, weight_bytes=550_000, **small),
+        row("qat", [88.6] * 12, key="s7q", weight_bytes=1_100_000, **small),
+    ]
+    said = [line for line in conclude(results_of(*rows)) if "MB of weights" in line]
+    assert said == [
+        "big onnxruntime int8 ptq 4 bit (1.00 MB of weights) loses 0.50 points of mean IoU against "
+        "small onnxruntime int8 ptq (1.10 MB of weights) (0.50 to 0.50, 12 frames)"
+    ]
 
 
 def test_equal_masks_are_said_to_be_equal() -> None:

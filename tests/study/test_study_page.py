@@ -116,6 +116,10 @@ def test_charts_hold_their_points_and_are_none_without(results: Results) -> None
         assert charts.memory(results, width) is not None
     bare = results_of(row("float", [90.0] * 3))
     assert charts.pareto(bare, "p50_ms", MEDIUM) is None
+    assert charts.by_weights(bare, MEDIUM) is None and charts.by_weights(results, MEDIUM) is None
+    coarse = row("ptq", [88.0] * 3, bits=4, weight_bytes=1_000_000)
+    weighed = charts.by_weights(results_of(row("float", [90.0] * 3), coarse), MEDIUM)
+    assert weighed is not None and "onnxruntime int8 ptq 4 bit: 88.00 %, 1.00 MB" in weighed
     assert charts.distributions(bare, MEDIUM) is None
     assert charts.profile(bare, MEDIUM) is None and charts.memory(bare, MEDIUM) is None
 
@@ -144,6 +148,53 @@ def test_strips_show_frame_truth_and_every_row(few_frames: FrameSet) -> None:
     assert strips[0].differ == 1.0
 
 
+def test_markdown_has_dice_and_frames_a_second_in_twelve_columns(results: Results) -> None:
+    lines = to_markdown(results).splitlines()
+    rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("|")]
+    heads, ptq = rows[0], rows[3]
+    cells = dict(zip(heads, ptq, strict=True))
+    assert len(heads) == 12
+    assert cells["Dice, %"] == "95.00"  # of the one class that has a Dice
+    assert (cells["p50 / p99 ms"], cells["frames/s"]) == ("4.0 / 12.0", "250.0")
+    assert lines[0] == "    edge-seg study made.toml --quick -o made.study --markdown made.md"
+    ours = msgspec.structs.replace(
+        results, quick=False, study=msgspec.structs.replace(results.study, name="depth_grid")
+    )
+    assert to_markdown(ours).startswith("    edge-seg study depth_grid -o depth_grid.study ")
+
+
+def test_markdown_says_where_the_milliseconds_go(results: Results) -> None:
+    text = to_markdown(results)
+    assert "| onnxruntime float | 8.00 | Conv 8.00 (100 %) |  |  |  |  |" in text
+    assert "| 3.50 | QLinearConv 3.00 (86 %) | Conv 0.50 (14 %) |  |  |  |" in text
+    many = {f"Op{value}": float(value) for value in (1, 2, 3, 4, 10)} | {"Op5": 5.0}
+    float_key = results.rows[0].key
+    text = to_markdown(msgspec.structs.replace(results, profiles={float_key: many}))
+    assert (
+        "| onnxruntime float | 25.00 | Op10 10.00 (40 %) | Op5 5.00 (20 %) | Op4 4.00 (16 %) "
+        "| Op3 3.00 (12 %) | 3.00 (12 %) |" in text
+    )
+    assert "by operator" not in to_markdown(msgspec.structs.replace(results, profiles={}))
+
+
+def test_markdown_says_why_masks_are_apart_from_the_simulation() -> None:
+    images = [90.0] * 12
+    rows = [
+        row("float", images),
+        row("ptq", images, agreement_simulation=99.9),
+        row("ptq", images, key="f", engine="fbgemm", agreement_simulation=98.0),
+        row("qat", images, key="g", engine="fbgemm", agreement_simulation=97.25),
+    ]
+    text = to_markdown(results_of(*rows))
+    assert "on less than 99.5 % of pixels" in text
+    assert (
+        "- fbgemm, 2 rows, down to 97.25 %: it puts what meets in a concatenation on one grid"
+        in text
+    )
+    assert "- onnxruntime," not in text
+    assert "the simulation on less" not in to_markdown(results_of(*rows[:2]))
+
+
 def test_markdown_goes_into_a_new_file_or_between_marks(results: Results, tmp_path: Path) -> None:
     path = tmp_path / "made.md"
     write_markdown(path, results)
@@ -152,7 +203,8 @@ def test_markdown_goes_into_a_new_file_or_between_marks(results: Results, tmp_pa
     assert "| onnxruntime int8 ptq | 85.00 |" in text and "- ptq loses <much>." in text
     assert "failed: no <kernel> / at all" in text
     lines = [line for line in text.splitlines() if line.startswith("|")]
-    assert len({line.count("|") for line in lines}) == 1 and len(lines) == 2 + 4
+    for table, count in ((lines[:6], 2 + 4), (lines[6:], 2 + 2)):
+        assert len({line.count("|") for line in table}) == 1 and len(table) == count
     path.write_text("mine before\n<!-- study made -->\nold\n<!-- end -->\nmine after\n")
     write_markdown(path, results)
     again = path.read_text()

@@ -6,14 +6,19 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import torch
 from study_of import write_plan
 
 from edge_seg.errors import EdgeSegError
 from edge_seg.frames import FrameSet
+from edge_seg.models.architectures import architecture
 from edge_seg.study import plan as plans
+from edge_seg.study.conclusion import ALIKE
+from edge_seg.study.evaluating import stored_bytes
 from edge_seg.study.expand import expand
 from edge_seg.study.jobs import digest_of
 from edge_seg.study.plan import Lesson, Method, Row, read_plan
+from edge_seg.training.state import config_of
 
 TEXT = """
 schema = "edge-seg/study-1"
@@ -126,6 +131,25 @@ def test_every_shipped_study_can_be_read_in_both_forms() -> None:
             trainings, runs = expand(plan)
             keys = [job.key for job in (*trainings, *runs)]
             assert len(set(keys)) == len(keys)
+
+
+def test_the_small_network_in_eight_bits_is_as_large_as_the_big_one_in_four() -> None:
+    _, runs = expand(read_plan(plans.shipped()["bits_and_widths"], quick=True))
+    trainings, _ = expand(read_plan(plans.shipped()["bits_and_widths"]))
+    counts = {}
+    for training in trainings:
+        config = config_of(training.settings, 3, training.settings.height, training.settings.width)
+        with torch.device("meta"):
+            network = architecture("lane-unet").build(config)
+        counts[training.variant] = sum(p.numel() for p in network.parameters() if p.dim() == 4)
+    assert stored_bytes(counts["small"], "int8", 7) == pytest.approx(
+        stored_bytes(counts["big"], "int8", 4), rel=ALIKE - 1
+    )
+    int8 = {(r.method, r.bits) for r in runs if (r.engine, r.precision) == ("onnxruntime", "int8")}
+    assert int8 == {(method, bits) for method in ("ptq", "qat") for bits in (7, 4, 2, 1)}
+    others = {(run.engine, run.precision) for run in runs if run.precision != "int8"}
+    assert {("litert", name) for name in ("float16", "dynamic", "w8a16")} < others
+    assert ("openvino", "bfloat16") in others
 
 
 def test_the_grid_is_crossed_and_every_row_is_there_once(

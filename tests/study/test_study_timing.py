@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 
 import msgspec
@@ -10,7 +11,7 @@ import pytest
 from edge_seg.preprocess import InputSpec
 from edge_seg.study.jobs import Frames, Run
 from edge_seg.study.records import Measured, Record, failed
-from edge_seg.study.timing import SESSION, plan_timing
+from edge_seg.study.timing import SESSION, operator_times, plan_timing
 
 
 def run_of(variant: str, name: str) -> Run:
@@ -82,3 +83,42 @@ def test_what_did_not_run_here_is_not_timed() -> None:
     records["net-own"] = failed(runs[1], "no kernel")
     assert plan_timing(runs, records, frames=8, threads=1) is None
     assert plan_timing(runs, records, frames=0, threads=1) is None
+
+
+def event(name: str, microseconds: float, operator: str = "", category: str = "Node") -> dict:
+    """A line of a profile, in the form of Chrome's trace viewer."""
+    return {
+        "cat": category,
+        "pid": 7,
+        "tid": 9,
+        "dur": microseconds,
+        "ts": 3,
+        "ph": "X",
+        "name": name,
+        "args": {"op_name": operator, "provider": "CPUExecutionProvider"} if operator else {},
+    }
+
+
+def test_times_of_operators_by_hand() -> None:
+    """Two convolutions and a resize in the last of two runs: 1.5 and 0.25, and 2 ms."""
+    profile = [
+        event("one_kernel_time", 9000, "QLinearConv"),  # the first run's: warming up
+        event("one_kernel_time", 1500, "QLinearConv"),
+        event("two_kernel_time", 250, "QLinearConv"),
+        event("up_kernel_time", 2000, "Resize"),
+        event("model_run", 99000, category="Session"),
+    ]
+    assert operator_times(json.dumps(profile).encode(), 1) == {"Resize": 2.0, "QLinearConv": 1.75}
+
+
+def test_times_are_of_a_frame_and_of_kernels_alone() -> None:
+    """The last two runs of three: (4 + 1) / 2 ms of one node, (0.5 + 0.1) / 2 of another."""
+    profile = [
+        *(event("conv_kernel_time", time, "Conv") for time in (70000, 4000, 1000)),
+        *(event("odd_kernel_time", time) for time in (8000, 500, 100)),  # it has no operator
+        event("conv_fence_before", 3000, "Conv"),
+        event("conv_kernel_time", 3000, "Conv", category="Session"),
+    ]
+    found = operator_times(json.dumps(profile).encode(), 2)
+    assert list(found.items()) == [("Conv", 2.5), ("other", 0.3)]
+    assert operator_times(b"[]", 2) == {}

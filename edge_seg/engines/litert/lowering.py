@@ -1,11 +1,12 @@
 """LiteRT's file: the module, converted with channels last, then quantized by the recipe.
 
-Precisions: ``int8`` is static, weights per channel, int8 in and out, no float operator but what
-brings small logits to the network's size; ``float16`` halves the weights and ``dynamic`` quarters
-them, both compute in float; ``w8a16`` has 16-bit activations, for which there are only reference
-kernels. The converter is
-litert-torch, the quantizer ai-edge-quantizer. The latter's calibration is left alone: it is a
-moving average, which cuts rare peaks and weighs the first frame most.
+Precisions: ``int8`` is static, weights on the recipe's grid, int8 in and out, no float operator but
+what brings small logits to the network's size; ``float16`` halves the weights and ``dynamic``
+quarters them, both compute in float; ``w8`` and ``w4`` store weights in 8 and 4 bits and compute in
+float with float activations; ``w8a16`` has 16-bit activations, for which there are only
+reference kernels. The converter is litert-torch, the quantizer ai-edge-quantizer. The latter's
+calibration is left alone: it is a moving average, which cuts rare peaks and weighs the first frame
+most.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from edge_seg.engines.lowering import CannotLowerError, Source
 from edge_seg.engines.session import Options
 from edge_seg.errors import in_one_line
 from edge_seg.files import scratch_folder
+from edge_seg.quantize.coarse import LAST, NESTED, SEVEN
 from edge_seg.quantize.float_graph import LOGITS, NORMALISE
 from edge_seg.quantize.graph import consumers, layers, producer
 from edge_seg.quiet import quiet
@@ -37,10 +39,14 @@ if TYPE_CHECKING:
     from ai_edge_quantizer.recipe_manager import RecipeManager
 
     from edge_seg.models.model import Model
+    from edge_seg.quantize.recipe import Weights
 
 PIXELS = (0.0, 255.0)
 """The input's range: its int8 grid is then the pixels themselves, less 128."""
+INT8_LAST = 127
+"""Where the quantizer's symmetric grid ends."""
 ACTIVATION_BITS = {"int8": 8, "w8a16": 16}
+WEIGHT_BITS = {"w8": 8, "w4": 4}
 
 
 def lower(source: Source, precision: str, options: Options) -> bytes:
@@ -104,12 +110,14 @@ def _quantized(model: bytes, source: Source, precision: str) -> bytes:
     output = DEPTH if source.model.classes.depth else ""
     if precision == "float32":
         return rewrite(model, {}, output) if output else model
-    manager = _recipe_manager(precision)
+    manager = _recipe_manager(precision, source.recipe.weights)
     statistics = None
     if precision in ACTIVATION_BITS:
         file = File(model)
         _leave_float(manager, source)
         statistics = _statistics(_ranges(file, source))
+        if precision == "int8":
+            statistics |= _weight_statistics(file, source.recipe.weights)
     quantizer = Quantizer(bytearray(model))
     quantizer.load_quantization_recipe(manager.get_quantization_recipe())
     with contextlib.redirect_stderr(io.StringIO()):  # one of its bars has no switch
@@ -120,7 +128,7 @@ def _quantized(model: bytes, source: Source, precision: str) -> bytes:
     return rewrite(bytes(result.quantized_model), {}, output)
 
 
-def _recipe_manager(precision: str) -> RecipeManager:
+def _recipe_manager(precision: str, weights: Weights) -> RecipeManager:
     """Return the quantizer's own recipe for all operators in this precision."""
     from ai_edge_quantizer import qtyping
     from ai_edge_quantizer.algorithm_manager import AlgorithmName
@@ -148,8 +156,15 @@ def _recipe_manager(precision: str) -> RecipeManager:
             qtyping.TFLOperationName.CONV_2D_TRANSPOSE,
             algorithm_key=AlgorithmName.NO_QUANTIZE,
         )
+    elif precision in WEIGHT_BITS:
+        manager.add_weight_only_config(".*", everything, WEIGHT_BITS[precision])
+        for name in ("CONV_2D_TRANSPOSE", "DEPTHWISE_CONV_2D"):
+            # The quantizer has no four bits for these, and would leave them in float.
+            manager.add_weight_only_config(".*", qtyping.TFLOperationName[name], 8)
     else:
-        manager.add_static_config(".*", everything, ACTIVATION_BITS[precision], 8)
+        of = qtyping.QuantGranularity
+        scales = of.CHANNELWISE if weights.per_channel else of.TENSORWISE
+        manager.add_static_config(".*", everything, ACTIVATION_BITS[precision], 8, scales)
     return manager
 
 
@@ -215,3 +230,18 @@ def _statistics(ranges: Ranges) -> dict[str, dict[str, np.ndarray]]:
         }
         for name, (low, high) in ranges.items()
     }
+
+
+def _weight_statistics(file: File, weights: Weights) -> dict[str, dict[str, np.ndarray]]:
+    """Return what has the quantizer put weights on the recipe's grid.
+
+    Its own reaches 127: what was rounded or learnt on the recipe's grid, of a bit less, would
+    be rounded once more there.
+    """
+    last = LAST if weights.bits == SEVEN else NESTED
+    statistics = {}
+    for name, axis, value in file.weights():
+        others = tuple(d for d in range(value.ndim) if d != axis or not weights.per_channel)
+        largest = np.abs(value).max(axis=others, keepdims=True) * np.float32(INT8_LAST / last)
+        statistics[name] = {"min": -largest, "max": largest}
+    return statistics

@@ -7,15 +7,27 @@ ranges and layers then carry over to the file, whatever its names are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 
 from edge_seg.engines.equal_tensors import PROBES, Ranges, Values, equal_tensors, graph_values
 from edge_seg.preprocess import Frame
 from edge_seg.quantize.recipe import Recipe
+
+WEIGHTS = {
+    "CONV_2D": (1, 0),
+    "DEPTHWISE_CONV_2D": (1, 3),
+    "TRANSPOSE_CONV": (1, 0),
+    "FULLY_CONNECTED": (1, 0),
+}
+"""By operator: which of its inputs are weights, and their axis that counts output channels.
+
+https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/quantization_spec
+"""
 
 
 class Operator(NamedTuple):
@@ -53,6 +65,14 @@ class File:
         )
         self._indices = {name: index for index, name in details.items()}
         self.activations = tuple(dict.fromkeys(operator.output for operator in self.operators))
+
+    def weights(self) -> Iterator[tuple[str, int, npt.NDArray[np.float32]]]:
+        """Yield name, axis of output channels and value of the weights of every layer."""
+        for operator in self.operators:
+            place, axis = WEIGHTS.get(operator.kind, (0, 0))
+            name = operator.inputs[place]
+            if operator.kind in WEIGHTS and name not in self.activations:
+                yield name, axis, self._interpreter.get_tensor(self._indices[name])
 
     def values(self, frame: Frame) -> Values:
         """Return the value of every activation for a frame (h, w, 3) at the network's size."""

@@ -22,7 +22,8 @@ import onnx
 
 from edge_seg.preprocess import Frame, Mask
 from edge_seg.progress import Track, silent
-from edge_seg.quantize.learn.lesson import Check, Lesson, Settings, resume, save
+from edge_seg.quantize.learn.curve import Check, best
+from edge_seg.quantize.learn.lesson import Lesson, Settings, resume, save
 from edge_seg.quantize.ranges import collect_ranges
 from edge_seg.quantize.recipe import Recipe
 
@@ -39,11 +40,11 @@ class Learnt:
     @property
     def summary(self) -> str:
         """What was learnt, in a line."""
-        first, best = self.curve[0], min(self.curve, key=lambda check: check.held_out)
+        first, kept = self.curve[0], best(self.curve)
         ended = f"; {self.stopped}" if self.stopped else ""
         return (
             f"fine-tuning: the loss on held-out frames went from {first.held_out:.3g} to "
-            f"{best.held_out:.3g} nats a pixel, best at step {best.step} of "
+            f"{kept.held_out:.3g} nats a pixel, best at step {kept.step} of "
             f"{self.curve[-1].step}{ended}"
         )
 

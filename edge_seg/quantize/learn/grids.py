@@ -62,7 +62,7 @@ class Weight:
         value = self.value()
         step = self._step_of(value.detach())
         scale = torch.where(step > 0, step, 1.0)
-        whole = self._whole(value / scale)
+        whole = self._whole(value / scale) * (step > 0)  # zero has a sign too, of one bit
         return {f"{self.name}_quantized": whole, f"{self.name}_scale": scale.flatten()}
 
     def _step_of(self, value: Tensor) -> Tensor:
@@ -143,7 +143,8 @@ class Grids:
             names.add(node.input[1])
             name = node.input[1].removesuffix("_scale")
             if node.op_type == "QuantizeLinear":
-                if name in ranges:
+                low, high = ranges.get(name, (0.0, 0.0))
+                if low < high:  # what has one value has no grid, and its scale says nothing
                     self.ranges.append(_range(quantized, node, name))
             elif constant(graph, name.removesuffix("_quantized")) is not None:
                 self._add(graph, quantized, node, name.removesuffix("_quantized"), recipe)

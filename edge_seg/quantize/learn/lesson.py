@@ -25,6 +25,7 @@ from torch.nn import functional
 from edge_seg.files import sha256, write_bytes
 from edge_seg.masks import FARTHEST
 from edge_seg.preprocess import Frame, Mask
+from edge_seg.quantize.learn.curve import Check
 from edge_seg.quantize.learn.grids import Grids
 from edge_seg.quantize.learn.program import Program, batch, spread
 from edge_seg.quantize.qdq import quantize_graph
@@ -57,17 +58,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     delay: int = 0
     check_every: int = 20
     seed: int = 0
-
-
-class Check(msgspec.Struct, frozen=True):
-    """The curve's point, taught and held out, in nats a pixel (of a depth, squared shares).
-
-    That is the divergence from the teacher, and with labels the cross entropy on top.
-    """
-
-    step: int
-    loss: float
-    held_out: float
 
 
 class Lesson:

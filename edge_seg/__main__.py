@@ -1,0 +1,5 @@
+"""``python -m edge_seg``: the command line, as ``edge-seg``."""
+
+from edge_seg.cli.main import main
+
+main()
