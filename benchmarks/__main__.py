@@ -245,13 +245,16 @@ def calibration(
 
 @app.command()
 def methods(
+    models: Annotated[
+        list[str] | None, typer.Option("--model", help="One that ships; repeatable. All if none.")
+    ] = None,
     out: Annotated[Path, typer.Option("-o", "--output")] = RESULTS / "methods.json",
 ) -> None:
     """Compare the methods of pack: drops by engine and grid, agreement with the simulation."""
     from benchmarks.methods import compare
 
     runs = []
-    for name in shipped():
+    for name in models or shipped():
         for row in compare(name, Cache()):
             console.print(
                 f"{name}, {row['grid']}, {row['method']}, {row['engine']}: "

@@ -34,21 +34,14 @@ from edge_seg.quantize.recipe import Recipe, Weights
 from edge_seg.quantize.sensitivity import simulate, sqnr_db
 
 FLOAT = "onnxruntime"
-ENGINES = ("onnxruntime", "fbgemm", "litert")
-CHAINS = (
-    *METHODS,
-    "equalized+rounding",
-    "rounding+qat",
-)
+ENGINES = ("onnxruntime", "openvino", "fbgemm", "qnnpack", "litert")
+CHAINS = tuple(METHODS)
 GRIDS = {
     "7 bits per channel": (Weights(), CHAINS, ENGINES),
     "7 bits per tensor": (Weights(per_channel=False), CHAINS[:4], ENGINES[:1]),
     "4 bits per channel": (Weights(bits=4), CHAINS[:4], ENGINES[:1]),
 }
-"""By grid of the weights: the chains that are tried on it, and the engines that run them.
-
-A grid per tensor is for engines that take the recipe's; others scale by channel themselves.
-"""
+"""By grid of the weights: the chains that are tried on it, and the engines that run them."""
 SHOWN = 8
 """Frames on which masks are compared, pixel by pixel, and logits."""
 
@@ -115,10 +108,11 @@ def _scores(given: Arena, source: Source, name: str, simulated: list[Mask]) -> d
 
 
 def methods_table(rows: list[dict[str, Any]]) -> str:
-    """Return the table, in Markdown: a row for each model, grid and chain of methods."""
-    heads = ["model", "weights", "method", "s", "SQNR, dB"]
-    for engine in ENGINES:
-        heads += [f"{engine}: drop", "agrees, %"]
+    """Return the table, in Markdown: a row for each model, grid and chain of methods.
+
+    By engine, the drop in points, and in brackets the agreement with the simulation in percent.
+    """
+    heads = ["model", "weights", "method", "s", "SQNR, dB", *ENGINES]
     found: dict[tuple[str, str, str], dict[str, dict[str, Any]]] = {}
     for row in rows:
         found.setdefault((row["model"], row["grid"], row["method"]), {})[row["engine"]] = row
@@ -127,7 +121,8 @@ def methods_table(rows: list[dict[str, Any]]) -> str:
         first = next(iter(by_engine.values()))
         line = [*place, figure(first["seconds"], 0), figure(first["sqnr_db"], 1)]
         for engine in ENGINES:
-            row = by_engine.get(engine, {})
-            line += [figure(row.get("drop"), 2), figure(row.get("agreement"), 2)]
+            row = by_engine.get(engine)
+            known = row and f"{figure(row['drop'], 2)} ({figure(row['agreement'], 2)})"
+            line.append(known or "")
         cells.append(line)
     return table(heads, cells)

@@ -1,4 +1,4 @@
-"""``python -m edge_seg``: the command line, as ``edge-seg``."""
+"""``python -m edge_seg`` does what ``edge-seg`` does."""
 
 from edge_seg.cli.main import main
 

@@ -26,7 +26,7 @@ from edge_seg.packer import Request, pack
 from edge_seg.packing import tournament
 from edge_seg.packing.judging import choose, too_slow
 from edge_seg.pipeline import Timings
-from edge_seg.quantize.recipe import decode
+from edge_seg.quantize.recipe import Weights, decode
 from edge_seg.segmenter import Segmenter
 from edge_seg.target import Target
 
@@ -319,10 +319,31 @@ def test_what_would_fail_later_is_refused_at_once(tiny_request: Request, tmp_pat
     folder = tmp_path / "folder"
     folder.mkdir()
     many = replace(tiny_request.target, engines=("torch", "onnxruntime"))
+    three = replace(tiny_request.target, engines=("onnxruntime", "openvino", "litert"))
     refused = {
         r"unknown method 'equalised': did you mean 'equalized'\?": {"method": "equalised"},
         r"does not compete on tiny: did you mean 'onnxruntime'\?": {"engines": ("onxruntime",)},
         "only float baselines would compete": {"engines": ("torch",), "target": many},
+        "--method qat: for int8, which would not compete": {
+            "engines": ("openvino",),
+            "precisions": ("bfloat16",),
+            "method": "qat",
+            "target": three,
+        },
+        "--method auto, --weight-bits 4, --per-tensor, --observer mse: for int8": {
+            "precisions": ("bfloat16",),
+            "method": "auto",
+            "observer": "mse",
+            "weights": Weights(4, per_channel=False),
+            "target": three,
+        },
+        "--weight-bits 4: for int8": {  # its activations are on the observer's ranges
+            "precisions": ("w8a16",),
+            "observer": "mse",
+            "weights": Weights(4, per_channel=False),
+            "target": three,
+        },
+        "names qat 2 times": {"method": "qat+qat"},
         r"unknown precision 'int4': did you mean 'int8'\?": {"precisions": ("int4",)},
         "there is no proof for target tiny": {"prove": True},
         "has frames without masks": {"evaluation": without_masks(tmp_path / "bare")},

@@ -51,7 +51,10 @@ def command(
     ] = None,
     scales: Annotated[str, typer.Option(help="Range of zoom of the crops.")] = "0.7,1.6",
     ema: Annotated[float, typer.Option(help="Decay of the averaged weights.")] = 0.998,
-    start: Annotated[Path | None, typer.Option(help="Weights file to start from.")] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(help="Weights file to start from; without --option its network's options."),
+    ] = None,
     prune: Annotated[
         str | None,
         typer.Option(

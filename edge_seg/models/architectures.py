@@ -37,6 +37,12 @@ def _unet() -> Architecture:
     return Architecture(unet.UNetConfig, unet.build)
 
 
+def _light_unet() -> Architecture:
+    from edge_seg.models import unet
+
+    return Architecture(unet.LightUNetConfig, unet.build)
+
+
 def _deeplab() -> Architecture:
     from edge_seg.models import deeplab
 
@@ -69,6 +75,7 @@ def _ffnet() -> Architecture:
 
 _ARCHITECTURES: dict[str, Callable[[], Architecture]] = {
     "lane-unet": _unet,
+    "lane-unet-light": _light_unet,
     "deeplabv3plus-mobilenetv2": _deeplab,
     "fcn-resnet50": _fcn,
     "enet": _enet,

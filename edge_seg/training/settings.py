@@ -132,7 +132,7 @@ def first_difference(asked: Settings, stored: Settings) -> str:
         if name == "options":
             return _options_difference(now, then)
         if name == "start":
-            return f"--start was {_start(then)} and is now {_start(now, 'another')}"
+            return _start_difference(now, then)
         return f"{name} was {then!r} and is now {now!r}"
     return ""
 
@@ -143,8 +143,10 @@ def _options_difference(now: dict[str, Any], then: dict[str, Any]) -> str:
     return f"--option {name} was {before} and is now {after}"
 
 
-def _start(digest: str, file: str = "a file") -> str:
-    return file if digest else "not given"
+def _start_difference(now: str, then: str) -> str:
+    if now and then:
+        return "--start was another file"
+    return "--start was given and is not now" if then else "--start was not given and is now"
 
 
 def _pruning(settings: Settings) -> str:

@@ -24,6 +24,7 @@ from edge_seg.models.model import Model, from_network
 from edge_seg.packer import Request, pack
 from edge_seg.packing.deciding import network_masks
 from edge_seg.preprocess import InputSpec
+from edge_seg.segmenter import Segmenter
 from edge_seg.self_test import _sizes, self_test
 from edge_seg.study import check, evaluating
 from edge_seg.study.jobs import Frames, Run
@@ -145,6 +146,8 @@ def test_a_bundle_says_its_scale(bundle: Path) -> None:
 def test_a_healthy_bundle_of_depths_passes_its_own_test(bundle: Path) -> None:
     result = self_test(bundle)
     assert result.ok, result.checks
+    with Segmenter(bundle, threads=1) as segmenter:
+        assert segmenter(draw_road(0)[0]).max() > 1  # beyond what its one name would allow
 
 
 def test_the_self_test_names_a_value_that_is_none() -> None:

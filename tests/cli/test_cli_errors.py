@@ -65,6 +65,16 @@ def test_methods_for_folded_layers_need_them_folded(pack: Callable[..., str]) ->
     assert words in pack("--no-fold", "--method", "equalized")
 
 
+def test_what_no_entrant_would_do_is_refused(pack: Callable[..., str]) -> None:
+    bfloat16 = ("--engine", "openvino", "--precision", "bfloat16")
+    words = "for int8, which would not compete, so nothing would come of it: leave it out"
+    assert f"--method qat, --labels: {words}" in pack(*bfloat16, "--method", "qat", "--labels")
+    assert f"--observer mse: {words}" in pack(*bfloat16, "--observer", "mse")
+    assert f"--per-tensor: {words}" in pack(*bfloat16, "--per-tensor")
+    assert "ptq is to do nothing to the weights" in pack("--method", "qat+ptq")
+    assert "names equalized 2 times" in pack("--method", "equalized+equalized")
+
+
 def noise(folder: Path, count: int) -> FrameSet:
     random = np.random.default_rng(0)
     with FrameSetWriter(folder, name=folder.name) as writer:

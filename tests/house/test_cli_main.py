@@ -52,6 +52,14 @@ def test_a_missing_bundle_is_one_line_and_two(tmp_path: Path) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_the_package_is_the_command(tmp_path: Path) -> None:
+    goal = tmp_path / "none.edgeseg"
+    command = [sys.executable, "-m", "edge_seg", "inspect", str(goal)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    expected = edge_seg("inspect", goal)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", expected.stderr)
+
+
 def test_an_unknown_command_is_two() -> None:
     done = edge_seg("pakc")
     assert done.returncode == 2

@@ -84,6 +84,12 @@ def test_a_loss_of_classes_is_refused_for_depths(slopes: FrameSet, tmp_path: Pat
         train(Settings(loss="ce"), slopes, slopes, tmp_path / "x.safetensors")
 
 
+def test_class_weights_are_refused_for_depths(slopes: FrameSet, tmp_path: Path) -> None:
+    settings = Settings(loss="mse", class_weights=(1.0,))
+    with pytest.raises(EdgeSegError, match=r"slopes hold distances: leave --class-weights out"):
+        train(settings, slopes, slopes, tmp_path / "x.safetensors")
+
+
 def test_what_was_trained_is_packed_and_run(
     slopes: FrameSet, weights: Path, tiny_target: Target, tmp_path: Path
 ) -> None:

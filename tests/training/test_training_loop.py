@@ -181,13 +181,23 @@ def test_a_loss_that_is_not_a_number_stops_and_keeps_the_checkpoint(
         loop.LOSSES[settings.loss] = lambda logits, masks, weights: (
             original(logits, masks, weights) * (float("nan") if poison["at"] else 1.0)
         )
-        with pytest.raises(EdgeSegError, match=r"nan at step 20.*smaller --lr"):
+        with pytest.raises(EdgeSegError, match=r"nan at step 20.*--resume and a smaller --lr"):
             train(settings, *sets, tmp_path / "lane.safetensors", pace=EVERY_LINE, report=report)
     finally:
         loop.LOSSES[settings.loss] = original
     assert not (tmp_path / "lane.safetensors").exists()
     slower = msgspec.structs.replace(settings, lr=1e-4)
     train(slower, *sets, tmp_path / "lane.safetensors", resume=True)
+
+
+def test_a_loss_that_is_none_before_a_checkpoint_is_not_to_be_resumed(
+    sets: tuple[FrameSet, FrameSet], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = {SMALL.loss: lambda logits, masks, weights: logits.sum() * float("inf")}
+    monkeypatch.setattr(loop, "LOSSES", loop.LOSSES | broken)
+    with pytest.raises(EdgeSegError, match=r"no checkpoint yet; begin again with a smaller --lr"):
+        train(SMALL, *sets, tmp_path / "lane.safetensors")
+    assert not list(tmp_path.iterdir())
 
 
 def test_resume_with_other_settings_is_refused(
@@ -245,6 +255,7 @@ def test_learning_rate_warms_up_and_falls_to_a_hundredth() -> None:
         ({"lr": float("nan")}, "lr must be above 0, not nan"),
         ({"class_weights": (1.0, 1.0, float("nan"))}, "class weights are 0 or above"),
         ({"options": {"base": "x"}}, "an option of lane-unet does not fit"),
+        ({"options": {"height": 64}}, "'height' is no option: it comes from --size"),
         ({"class_weights": (1.0, 2.0)}, "2 class weights for 3 classes"),
     ],
 )
@@ -277,6 +288,18 @@ def test_the_first_difference_of_scenes_is_named() -> None:
 def test_only_the_learning_rate_may_change() -> None:
     assert first_difference(Settings(lr=1.0), Settings(lr=2.0)) == ""
     assert first_difference(Settings(seed=1), Settings(seed=2)) == "seed was 2 and is now 1"
+
+
+def test_a_difference_is_in_the_command_s_words() -> None:
+    small, large = ({"options": {"depth": "2", "base": value}} for value in ("16", "32"))
+    says = "--option base was 32 and is now 16"
+    assert first_difference(Settings(**small), Settings(**large)) == says
+    says = "--option depth was 2 and is now not given"
+    assert first_difference(Settings(), Settings(options={"depth": "2"})) == says
+    one, other = Settings(start="1" * 64), Settings(start="2" * 64)
+    assert first_difference(one, other) == "--start was another file"
+    assert first_difference(one, Settings()) == "--start was not given and is now"
+    assert first_difference(Settings(), one) == "--start was given and is not now"
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

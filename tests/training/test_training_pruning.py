@@ -17,8 +17,8 @@ from edge_seg.errors import EdgeSegError
 from edge_seg.models import registry, unet, weights_file
 from edge_seg.models.unet import UNet, UNetConfig
 from edge_seg.preprocess import InputSpec
-from edge_seg.training.command import parse_shares, prepare, start_of
-from edge_seg.training.loop import train
+from edge_seg.training.command import beginning, parse_shares, prepare, start_of
+from edge_seg.training.loop import Pace, train
 from edge_seg.training.pruning import kept_widths, prune, pruned, strongest
 from edge_seg.training.settings import Settings
 from edge_seg.training.state import config_of
@@ -219,6 +219,49 @@ def test_nothing_to_prune_is_the_file_itself(tmp_path: Path) -> None:
         assert begin is None
 
 
+def test_a_resumed_training_that_forgets_to_prune_is_told_in_words(tmp_path: Path) -> None:
+    start = stored(tmp_path / "start.safetensors", UNetConfig(depth=2, height=64, width=96))
+    frames, output = road_set(tmp_path / "train", 2), tmp_path / "light.safetensors"
+    asked = Settings(steps=30, batch=1, height=32, width=64, crop_height=32, crop_width=64)
+    first = prepare(msgspec.structs.replace(asked, prune=(0.0, 0.5, 0.5)), output, start, 0)
+
+    def stop(_: object) -> None:
+        raise StopIteration
+
+    pace = Pace(validate_every=20, checkpoint_seconds=0)
+    with pruned(start, first.prune) as begin, pytest.raises(StopIteration):
+        train(first, frames, frames, output, start=begin, pace=pace, report=stop)
+    with pytest.raises(EdgeSegError) as error:
+        train(prepare(asked, output, None, 0), frames, frames, output, resume=True)
+    assert str(error.value) == (
+        f"{tmp_path / 'light.checkpoint.safetensors'} is of another training: it was pruned to "
+        "16,16,32 (--prune 0,0.5,0.5), and is now not pruned; resume with the same"
+    )
+
+
+def test_a_pruned_network_is_trained_on_as_its_file_says(tmp_path: Path) -> None:
+    config = UNetConfig(depth=1, widths=(8, 16), height=32, width=64)
+    light = stored(tmp_path / "light.safetensors", config)
+    frames, output = road_set(tmp_path / "train", 2), tmp_path / "on.safetensors"
+    asked = Settings(steps=1, batch=1, height=32, width=64, crop_height=32, crop_width=64)
+    settings = prepare(asked, output, light, 0)
+    assert settings.options == {"depth": 1, "widths": [8, 16]}
+    train(settings, frames, frames, output, start=light)
+    network = registry.load("lane-unet", output).module
+    assert network is not None and network.config == config
+    # What was asked for goes before it; where it does not fit, the file's own words are named.
+    other = prepare(msgspec.structs.replace(asked, options={"depth": "1"}), output, light, 0)
+    assert other.options == {"depth": "1"}
+    says = r"--model lane-unet --option depth=1 --option widths=8,16, with masks of background"
+    with pytest.raises(EdgeSegError, match=says):
+        train(other, frames, frames, tmp_path / "other.safetensors", start=light)
+
+
+def test_the_shipped_weights_need_no_options() -> None:
+    path = registry.weights_of("lane-unet")
+    assert beginning(Settings(), path).options == {}
+
+
 def test_without_a_start_it_is_the_shipped_weights() -> None:
     assert start_of(Settings(prune=(0.25,)), None) == registry.weights_of("lane-unet")
     assert start_of(Settings(), None) is None
@@ -228,16 +271,17 @@ def test_without_a_start_it_is_the_shipped_weights() -> None:
 
 def test_words() -> None:
     assert parse_shares("0,0.5,.25") == (0.0, 0.5, 0.25)
-    assert parse_shares("") == ()
-    with pytest.raises(EdgeSegError, match=r"write 0\.25, or one for each size"):
-        parse_shares("some")
+    assert parse_shares(None) == ()
+    for text in ("some", "", "0.5,", "0,,0", ","):
+        with pytest.raises(EdgeSegError, match=r"write 0\.25, or one for each size"):
+            parse_shares(text)
 
 
 @pytest.mark.parametrize(
     ("change", "says"),
     [
         ({"prune": (1.0,)}, "shares of 0 or above, below 1"),
-        ({"prune": (float("nan"),)}, "shares of 0 or above, below 1"),
+        ({"prune": (float("nan"),)}, "shares of 0 or above, below 1, not nan"),
         ({"prune": (0.1, 0.2)}, "one for each of the 3 sizes of the network, not 2"),
         ({"options": {"depth": "2"}}, "leave --option depth out"),
         ({"model": "enet"}, "knows lane-unet, not enet"),
