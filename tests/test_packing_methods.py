@@ -96,7 +96,7 @@ def test_the_curve_is_kept_in_the_recipe_and_in_the_cache(source: Source, tmp_pa
     assert [check.step for check in curve] == [0, 2, 4, 6]
     lowest = min(curve, key=lambda check: check.held_out)
     (said,) = improve("qat", source, cache, silent, LESSON).recipe.notes
-    assert f"{lowest.held_out:.3g} nats a pixel, best at step {lowest.step} of 6" in said
+    assert f"{lowest.held_out:.3g}, best at step {lowest.step} of 6" in said
     again = improve("qat", source, cache, watch := Watch(), LESSON)
     assert again.recipe.curve == curve and watch.steps == []
     assert improve("equalized", source, cache, silent).recipe.curve == ()
@@ -124,3 +124,4 @@ def test_a_pack_tells_the_curve_of_what_it_packed(
         for check in recipe.curve
     ]
     assert [check["step"] for check in shown["curve"]] == [0, 2, 4, 6]
+    assert b'id="learning"' in open_bundle(result.path).read("report.html")

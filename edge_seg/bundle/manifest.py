@@ -89,7 +89,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     way of running it that took least time (where the resize is, how class ids are found).
     ``run_by`` names the stand-in that ran its file, where the host lacks the engine's hardware.
     ``method`` is what was done to the weights and ranges of an int8 file, ``tried`` which methods
-    before it missed the gate, and why. Of a depth ``depth`` holds what ``miou`` and ``iou`` do not.
+    before it missed the gate, and why, which were left out, and which layers a budget of time kept
+    int8. Of a depth ``depth`` holds what ``miou`` and ``iou`` do not.
     """
 
     engine: str

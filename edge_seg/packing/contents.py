@@ -33,7 +33,7 @@ from edge_seg.quantize import quantize_graph
 from edge_seg.quantize.recipe import encode
 from edge_seg.quantize.sensitivity import LayerNoise, simulate
 from edge_seg.report.page import write_report
-from edge_seg.report.record import LayerRow, RangeRow, ReportData, Sample, SetInfo
+from edge_seg.report.record import CheckRow, LayerRow, RangeRow, ReportData, Sample, SetInfo
 from edge_seg.steps import Steps
 
 if TYPE_CHECKING:
@@ -194,6 +194,7 @@ def documents(
             LayerRow(row.layer, row.sqnr_db, row.layer in champion.float_layers) for row in noise
         ],
         ranges=[RangeRow(name, low, high) for name, (low, high) in recipe.ranges.items()],
+        learning=[CheckRow(check.step, check.loss, check.held_out) for check in recipe.curve],
         calibration=_info(request.calibration),
         evaluation=_info(request.evaluation),
         steps=steps.finished,

@@ -59,15 +59,19 @@ def limits(
 ) -> Limits:
     """Return by weight what ONNX Runtime's quantizer takes for its range, as its overrides.
 
-    ``graph`` is what `with_coarse_weights` returned; of seven bits there are none. ``beyond`` is
-    the quantizer's last step over the one that the largest weight is to have.
+    ``graph`` is what `with_coarse_weights` returned; of seven bits there are only those of layers
+    with a dead channel, which else had a scale of 1, and its bias steps as large. ``beyond`` is the
+    quantizer's last step over the one that the largest of fewer bits is to have.
     """
-    if recipe.weights.bits == SEVEN:
-        return {}
+    seven = recipe.weights.bits == SEVEN
     found = {}
     for node, weight, axis in _coarse_layers(graph, recipe, only):
         others = tuple(d for d in range(weight.ndim) if d != axis)
-        largest = np.abs(weight).max(axis=others).reshape(-1) * np.float32(beyond)
+        largest = np.abs(weight).max(axis=others).reshape(-1)
+        if seven and largest.all():
+            continue
+        largest[largest == 0] = largest.max() or 1
+        largest *= np.float32(1 if seven else beyond)
         rows: list[dict[str, Any]] = [{"rmin": -value, "rmax": value} for value in largest]
         if axis is not None:
             rows[0]["axis"] = axis

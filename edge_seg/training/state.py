@@ -105,7 +105,8 @@ def options_of(header: weights_file.Header) -> dict[str, Any]:
 
     Those that are left out are the defaults.
     """
-    default = msgspec.to_builtins(architecture(header.architecture).config())
+    # Through JSON, as the file's own: lists in place of tuples.
+    default = msgspec.json.decode(msgspec.json.encode(architecture(header.architecture).config()))
     return {
         name: value
         for name, value in header.config.items()

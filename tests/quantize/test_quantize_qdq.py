@@ -6,7 +6,15 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from small_graphs import HEADS_OF_TWO, conv_net, model_of, noise_frame, operators, recipe_for
+from small_graphs import (
+    HEADS_OF_TWO,
+    conv_net,
+    model_of,
+    noise_frame,
+    operators,
+    recipe_for,
+    run_frame,
+)
 from torch import nn
 
 from edge_seg.errors import EdgeSegError
@@ -214,3 +222,16 @@ def test_a_recipe_of_another_model_is_refused() -> None:
     other = recipe_for(graph, frames, layers=("stem", "head"))
     with pytest.raises(EdgeSegError, match=r"the recipe is of another model: 2 of .* 'head'"):
         quantize_graph(graph, other)
+
+
+def test_a_dead_channel_keeps_its_bias(frames: list[Frame]) -> None:
+    """Of weights that are all zero the scale is free: the bias is on steps of the others' size."""
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 3, 1))
+    first, last = network[0], network[2]
+    with torch.no_grad():
+        first.weight[1], first.bias[1] = 0.0, 0.4
+        last.weight.zero_()
+        last.weight[:, 1], last.bias[:] = 1.0, 0.0
+    graph = float_graph(model_of(network, InputSpec(16, 24)))
+    quantized = quantize_graph(graph, recipe_for(graph, frames))
+    np.testing.assert_allclose(run_frame(quantized, frames[0]), 0.4, atol=0.4 / 64)

@@ -258,8 +258,13 @@ def test_a_pruned_network_is_trained_on_as_its_file_says(tmp_path: Path) -> None
 
 
 def test_the_shipped_weights_need_no_options() -> None:
-    path = registry.weights_of("lane-unet")
-    assert beginning(Settings(), path).options == {}
+    for name in registry.shipped():
+        assert beginning(Settings(model=name), registry.weights_of(name)).options == {}
+
+
+def test_defaults_in_a_file_are_no_options(tmp_path: Path) -> None:
+    plain = stored(tmp_path / "plain.safetensors", UNetConfig(base=32, height=64, width=96))
+    assert beginning(Settings(), plain).options == {"base": 32}
 
 
 def test_without_a_start_it_is_the_shipped_weights() -> None:

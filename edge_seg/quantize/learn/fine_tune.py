@@ -44,7 +44,7 @@ class Learnt:
         ended = f"; {self.stopped}" if self.stopped else ""
         return (
             f"fine-tuning: the loss on held-out frames went from {first.held_out:.3g} to "
-            f"{kept.held_out:.3g} nats a pixel, best at step {kept.step} of "
+            f"{kept.held_out:.3g}, best at step {kept.step} of "
             f"{self.curve[-1].step}{ended}"
         )
 
