@@ -53,6 +53,9 @@ def photographs(
     sets: Annotated[
         list[str] | None, typer.Option("--set", help="A labelled frame set to score besides.")
     ] = None,
+    models: Annotated[
+        list[str] | None, typer.Option("--model", help="One that ships; repeatable. All if none.")
+    ] = None,
     out: Annotated[Path, typer.Option("-o", "--output")] = RESULTS / "photographs.json",
 ) -> None:
     """Score float and int8 on labelled photographs, per source."""
@@ -60,7 +63,7 @@ def photographs(
 
     others = [FrameSet.open(name) for name in sets or []]
     with tempfile.TemporaryDirectory() as place:
-        bundles = {name: _pack(name, Path(place)) for name in shipped()}
+        bundles = {name: _pack(name, Path(place)) for name in models or shipped()}
         results = {name: score(name, bundle, folder, others) for name, bundle in bundles.items()}
     for name, rows in results.items():
         table = Table(title=name)
@@ -263,6 +266,15 @@ def methods(
             )
             runs.append(row)
     _keep(out, {"runs": runs})
+
+
+@app.command()
+def light(out: Annotated[Path, typer.Option("-o", "--output")] = RESULTS / "light.json") -> None:
+    """Pack lane-unet and lane-unet-light for x86, and time one beside the other."""
+    from benchmarks.light import compare
+
+    with tempfile.TemporaryDirectory() as place:
+        _keep(out, compare(lambda name, *options: _pack(name, Path(place), *options)))
 
 
 @app.command()

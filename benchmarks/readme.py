@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from benchmarks import calibration_table, drive, methods, ros_tables, training_tables
+from benchmarks import calibration_table, drive, light, methods, ros_tables, training_tables
 from benchmarks.markdown import table
 from edge_seg.figures import figure
 
@@ -49,6 +49,8 @@ def filled(readme: str, results: Path) -> str:
         made["networks"] = training_tables.networks_table(records["networks"])
     if "calibration" in records:
         made["calibration"] = calibration_table.readme_table(records["calibration"])
+    if "light" in records:
+        made["light"] = light.light_table(records["light"])
     if "methods" in records:
         made["methods"] = methods.methods_table(records["methods"]["runs"])
     if "ros" in records:

@@ -1,4 +1,4 @@
-"""The networks: those with a name, of which two ship trained, and those that a user brings.
+"""The networks: those with a name, of which three ship trained, and those that a user brings.
 
     from edge_seg.models import registry
 

@@ -411,7 +411,7 @@ def test_models_command_prints_json() -> None:
 
 
 def test_a_network_without_weights_says_how_to_train_it() -> None:
-    assert registry.shipped() == ["deeplabv3plus-mobilenetv2", "lane-unet"]
+    assert registry.shipped() == ["deeplabv3plus-mobilenetv2", "lane-unet", "lane-unet-light"]
     with pytest.raises(EdgeSegError, match=r"edge-seg train --model enet \.\.\."):
         registry.load("enet")
     with pytest.raises(EdgeSegError, match=r"weights of enet are a \.safetensors file, not w\.pt"):
