@@ -61,7 +61,9 @@ class Engine:
 
     ``unpickles`` says that opening a file runs an unpickler, so that it must be trusted;
     ``fragile`` that a damaged file can end the process, so that a file is first loaded in
-    another; ``portable`` that a file gives the same masks on every processor architecture.
+    another; ``portable`` that a file gives the same masks on every processor architecture;
+    ``from_module`` that int8 files are made of the PyTorch module, by a toolchain that folds batch
+    norm itself.
 
     ``stand_in`` is the engine that runs the same files on a host that lacks this one's hardware;
     what is fastest is then decided on the device, among all that hold the gate (`edge_seg.choice`).
@@ -81,6 +83,7 @@ class Engine:
     unpickles: bool = False
     fragile: bool = False
     portable: bool = False
+    from_module: bool = False
     stand_in: str = ""
     install: str = ""
 

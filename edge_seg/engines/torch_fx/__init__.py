@@ -32,6 +32,7 @@ def _engine(
         variants=variants,
         unpickles=True,
         portable=portable,
+        from_module=True,
     )
 
 
