@@ -1,7 +1,7 @@
 """What the lighter lane-unet costs and saves: both packed for x86, then timed in turns.
 
-    record = compare(pack)      # pack(name, *options) returns a bundle
-    light_table(record)         # between <!-- light --> and <!-- end -->
+record = compare(pack)      # pack(name, *options) returns a bundle
+light_table(record)         # between <!-- light --> and <!-- end -->
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 
 from edge_seg.classes import ClassMap, require_same
+from edge_seg.engines import Engine
 from edge_seg.errors import EdgeSegError, closest
 from edge_seg.models import registry
 from edge_seg.packing.request import check_lesson
@@ -42,6 +43,15 @@ def check_grid(plan: Plan) -> None:
         _refuse_unused(("precisions", *FOR_INT8), grid, "is crossed with grid.engines: name some")
     elif "int8" not in grid.precisions:
         _refuse_unused(FOR_INT8, grid, "is for int8, which grid.precisions has not")
+
+
+def check_unfolded(engine: Engine) -> None:
+    """Refuse rows with batch norm left where it is on an engine that cannot leave it."""
+    if engine.from_module:
+        raise EdgeSegError(
+            f"fold = false is not for {engine.name}: its toolchain starts from the PyTorch module "
+            "and folds batch norm by itself; name the others in grid.rows, each with fold = false"
+        )
 
 
 def _says(row: Row, name: str) -> bool:

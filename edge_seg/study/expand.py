@@ -30,6 +30,7 @@ from edge_seg.study.check import (
     check_lessons,
     check_loads,
     check_training,
+    check_unfolded,
     naming,
 )
 from edge_seg.study.jobs import FLOAT_ENGINE, Frames, Run, Training, digest_of
@@ -159,6 +160,8 @@ def _rows(plan: Plan) -> list[_Cell]:
     for cell in rows:
         if cell.precision == "int8":
             check_fold(method_of(plan, cell.method).base, cell.fold)
+            if not cell.fold:
+                check_unfolded(engines.find(cell.engine))
     return list(dict.fromkeys(rows))
 
 

@@ -10,8 +10,20 @@ import pytest
 from scipy import stats
 from study_of import results_of, row
 
-from edge_seg.study.conclusion import conclude, paired, sentence, share_of_time
+from edge_seg.study.conclusion import conclude, paired
 from edge_seg.study.intervals import Interval, bootstrap, interval, tail
+from edge_seg.study.results import Row
+from edge_seg.study.sentences import (
+    Compared,
+    Share,
+    say,
+    sentence,
+    share,
+    share_of_time,
+    shares_of_time,
+    span,
+    together,
+)
 
 FLOAT = row("float", [90.0] * 12)
 
@@ -98,16 +110,26 @@ def test_no_sentence_gains_or_loses_nothing() -> None:
     near = row("ptq", [90.0 - 0.001 - 0.0001 * index for index in range(12)])
     said = conclude(results_of(FLOAT, near, row("qat", [90.0] * 12)))
     assert not [line for line in said if re.search(r"(gains|loses) 0\.00 ", line)]
-    assert sum("in two decimals (under 0.005 points, 12 frames)" in line for line in said) == 2
+    assert said[0] == (
+        "onnxruntime int8 against float: no difference in mean IoU can be seen in 2 rows; the "
+        "farthest that an interval reaches is under 0.005 points (onnxruntime int8 ptq against "
+        "float); the same class on 99.00 % of pixels"
+    )
+    assert "in two decimals (under 0.005 points, 12 frames)" in said[1]
 
 
 def test_equal_rows_differ_in_nothing() -> None:
-    said = conclude(results_of(FLOAT, row("ptq", FLOAT.image_miou), row("qat", FLOAT.image_miou)))
+    said = conclude(results_of(FLOAT, row("ptq", FLOAT.image_miou)))
     assert said[0] == (
         "onnxruntime int8 ptq against float: no difference, the same mean IoU on all 12 frames; "
         "the same class on 99.00 % (99.00 to 99.00) of pixels"
     )
-    assert said[2].startswith("onnxruntime int8 qat against ptq: no difference, the same")
+    said = conclude(results_of(FLOAT, row("ptq", FLOAT.image_miou), row("qat", FLOAT.image_miou)))
+    assert said[0] == (
+        "onnxruntime int8 against float: no difference in 2 rows, the same mean IoU on all 12 "
+        "frames; the same class on 99.00 % of pixels"
+    )
+    assert said[1].startswith("onnxruntime int8 qat against ptq: no difference, the same")
     assert not any(" loses " in line or " gains " in line for line in said)
 
 
@@ -148,6 +170,92 @@ def test_a_big_network_in_few_bits_is_held_against_a_small_one_of_its_size() -> 
         "big onnxruntime int8 ptq 4 bit (1.00 MB of weights) loses 0.50 points of mean IoU against "
         "small onnxruntime int8 ptq (1.10 MB of weights) (0.50 to 0.50, 12 frames)"
     ]
+
+
+def _network(name: str, score: float, **more: object) -> list[Row]:
+    """A network's float row with that score on 12 frames, and an int8 row 0.1 points under it."""
+    place: dict[str, object] = {"variant": name, "reference": f"{name}-float"}
+    return [
+        row("float", [score] * 12, key=f"{name}-float", size_bytes=8_000_000, **place),
+        row("ptq", [score - 0.1] * 12, key=f"{name}-int8", **place, **more),
+    ]
+
+
+def test_networks_are_held_against_the_best_of_them() -> None:
+    rows = [*_network("a", 88.0), *_network("b", 90.0), *_network("c", 90.0)]
+    said = conclude(results_of(*rows))
+    assert said[:3] == [
+        "Of 3 networks in float b has the highest mean IoU, 90.00 on the mean frame",
+        "a loses 2.00 points of mean IoU against b (2.00 to 2.00, 12 frames)",
+        "c against b: no difference, the same mean IoU on all 12 frames",
+    ]
+    alone = conclude(results_of(*_network("a", 88.0)))
+    assert not any("networks" in line for line in alone)
+
+
+def test_networks_that_show_the_same_share_a_sentence() -> None:
+    noise = np.random.default_rng(2).normal(0.0, 0.2, (2, 12))
+    rows = [*_network("a", 88.0), *_network("b", 90.0), *_network("c", 90.0)]
+    rows[1] = msgspec.structs.replace(rows[1], image_miou=(88 + noise[0]).tolist())
+    rows[3] = msgspec.structs.replace(
+        rows[3], image_miou=(90 + noise[1]).tolist(), image_agreement=[97.5] * 12
+    )
+    said = [line for line in conclude(results_of(*rows)) if "against float" in line]
+    assert said[0].startswith(
+        "c onnxruntime int8 ptq loses 0.10 points of mean IoU against float (0.10 to 0.10"
+    )
+    reach = max(Compared("", "", interval((-each).tolist())).reach for each in noise)
+    assert said[1].startswith(
+        "onnxruntime int8 ptq against float: no difference in mean IoU can be seen in 2 of 3 "
+        f"networks; the farthest that an interval reaches is {reach:.2f} points ("
+    )
+    assert said[1].endswith("; the same class on 97.50 to 99.00 % of pixels")
+
+
+def test_times_of_networks_on_one_side_share_a_sentence() -> None:
+    def timed(ms: float) -> dict[str, object]:
+        return {"total_ms": [ms] * 20, "reference_ms": [10.0] * 20, "size_bytes": 2_000_000}
+
+    rows = [
+        *_network("a", 88.0, **timed(5.0)),
+        *_network("b", 90.0, **timed(20.0)),
+        *_network("c", 90.0, **timed(4.0)),
+    ]
+    said = [line for line in conclude(results_of(*rows)) if "float's time" in line]
+    assert said == [
+        "onnxruntime int8 ptq, 2 networks: takes 0.40 to 0.50 (intervals from 0.40 to 0.50) of "
+        "float's time, their files have 0.25 of the size",
+        "b onnxruntime int8 ptq: takes 2.00 (2.00 to 2.00) of float's time, its file has 0.25 of "
+        "the size",
+    ]
+    unseen = [Share(0.98, 0.9, 1.05), Share(1.02, 0.95, 1.1)]
+    assert shares_of_time(unseen) == (
+        "no difference to float's time can be seen (0.98 to 1.02 of it, 0.90 to 1.10)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "quiet"),
+    [
+        (Interval(0.3, -0.1, 0.7, 64), True),
+        (Interval(0.004, 0.001, 0.006, 64), True),
+        (Interval(0.3, 0.1, 0.7, 64), False),
+        (Interval(0.3, None, None, 3), False),
+    ],
+)
+def test_what_shows_no_difference_is_quiet(found: Interval, quiet: bool) -> None:
+    assert Compared("a", "b", found).is_quiet is quiet
+
+
+def test_several_say_the_widest_and_one_its_own() -> None:
+    near = Compared("a", "float", Interval(0.0, -0.1, 0.1, 14), "; so")
+    wide = Compared("b", "float", Interval(0.0, -0.4, 0.3, 14))
+    assert say(near, "SSIM").endswith("14 frames); so")
+    assert together("x", [near, wide], "SSIM", "2 rows") == (
+        "x: no difference in SSIM can be seen in 2 rows; the farthest that an interval reaches is "
+        "0.40 points (b against float)"
+    )
+    assert (span([0.254, 0.251]), span([0.3, 0.251])) == ("0.25", "0.25 to 0.30")
 
 
 def test_equal_masks_are_said_to_be_equal() -> None:
@@ -219,7 +327,7 @@ def test_a_time_whose_interval_holds_one_shows_no_difference() -> None:
         r"\(0\.\d\d of it, 0\.\d\d to 1\.\d\d\)",
         said,
     )
-    few = share_of_time([1.0] * 3, [2.0] * 3)
+    few = share_of_time(share([1.0] * 3, [2.0] * 3))
     assert few == "takes 0.50 of float's time over too few frames for an interval"
 
 

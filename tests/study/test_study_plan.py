@@ -266,6 +266,14 @@ USED = GRID + 'methods = ["ptq", "long"]'
             '[grid]\nengines = ["litert"]\nprecisions = ["float16"]\nbits = [4]',
             "grid.bits is for int8, which grid.precisions has not",
         ),
+        (
+            '[grid]\nengines = ["openvino", "fbgemm"]\nfold = [true, false]',
+            "fold = false is not for fbgemm: its toolchain starts from the PyTorch module",
+        ),
+        (
+            '[grid]\nrows = [{engine = "litert", fold = false}]',
+            "fold = false is not for litert",
+        ),
         (METHOD + "lesson = {delay = 5}\n" + USED, "methods.long: in float the network already"),
         (
             METHOD.replace("rounding+qat", "rounding") + "labels = true\n" + USED,

@@ -27,4 +27,5 @@ ENGINE = Engine(
     older=OlderRuntime("tflite_runtime", "tflite-runtime", "2.14"),
     fragile=True,
     portable=True,
+    from_module=True,
 )
