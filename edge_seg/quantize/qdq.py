@@ -6,7 +6,8 @@ own quantizer from the recipe's ranges; what is added here is what it does not d
 
 * the uint8 frame itself is the first quantized tensor (scale 1, zero point 0), so the
   pixels enter the integer kernels as they are, with no rounding and no float copy;
-* the logits stay unquantized, as the class ids are decided there.
+* the logits stay unquantized, as the class ids are decided there;
+* a Softmax reads floats.
 """
 
 from __future__ import annotations
@@ -96,6 +97,7 @@ def _quantize(
     )
     _read_pixels_as_quantized(quantized)
     leave_logits_float(quantized)
+    _feed_softmax_floats(quantized)
     _drop_bias_zero_points(quantized)
     remove_unused(quantized)
     check_standard(quantized)
@@ -193,6 +195,21 @@ def leave_logits_float(model: onnx.ModelProto) -> None:
             last = producer(model, LOGITS)
         else:
             last = producer(model, last.input[0])
+
+
+def _feed_softmax_floats(model: onnx.ModelProto) -> None:
+    """Take the Q/DQ pair off what a Softmax alone reads; its output keeps its own.
+
+    Between two pairs ONNX Runtime (1.31) takes its QLinearSoftmax, which rounds coarsely: of a
+    SegFormer's masks 96.4 % of pixels were those of the graph as it is written. Behind floats they
+    are 99.98 %, in the same time, as the product before it stays one of integers.
+    """
+    for node in [n for n in model.graph.node if n.op_type == "Softmax"]:
+        before = producer(model, node.input[0])
+        if before is None or before.op_type != "DequantizeLinear":
+            continue
+        if len(consumers(model, before.output[0])) == 1:
+            bypass_pair(model, before)
 
 
 def bypass_pair(model: onnx.ModelProto, dequantize: onnx.NodeProto) -> None:

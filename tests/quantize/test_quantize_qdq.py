@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from small_graphs import (
@@ -235,3 +236,35 @@ def test_a_dead_channel_keeps_its_bias(frames: list[Frame]) -> None:
     graph = float_graph(model_of(network, InputSpec(16, 24)))
     quantized = quantize_graph(graph, recipe_for(graph, frames))
     np.testing.assert_allclose(run_frame(quantized, frames[0]), 0.4, atol=0.4 / 64)
+
+
+class _Attention(nn.Module):
+    """Every position looks at those that are like it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 3, stride=2, padding=1)
+        self.last = nn.Conv2d(8, 3, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found = self.first(x)
+        rows = found.flatten(2).transpose(1, 2)
+        alike = torch.softmax(4 * rows @ rows.transpose(1, 2), -1)
+        mixed = (alike @ rows).transpose(1, 2).reshape(found.shape)
+        return nn.functional.interpolate(self.last(mixed), scale_factor=2.0, mode="bilinear")
+
+
+def test_a_softmax_reads_floats_and_its_answer_is_quantized(frames: list[Frame]) -> None:
+    torch.manual_seed(2)
+    graph = float_graph(model_of(_Attention(), InputSpec(16, 24)))
+    quantized = quantize_graph(graph, recipe_for(graph, frames))
+    (softmax,) = (node for node in quantized.graph.node if node.op_type == "Softmax")
+    before = producer(quantized, softmax.input[0])
+    assert before is not None and before.op_type == "MatMul"
+    assert [n.op_type for n in consumers(quantized, softmax.output[0])] == ["QuantizeLinear"]
+    written = simulate(quantized, frames)
+    session = onnxruntime.InferenceSession(
+        quantized.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    run = np.concatenate([session.run([LOGITS], {FRAME: frame[None]})[0] for frame in frames])
+    assert sqnr_db(written, run) > 100  # between two pairs, QLinearSoftmax leaves 66
