@@ -90,6 +90,7 @@ def test_class_weights_are_refused_for_depths(slopes: FrameSet, tmp_path: Path) 
         train(settings, slopes, slopes, tmp_path / "x.safetensors")
 
 
+@pytest.mark.slow  # a minute: EfficientNet-B0 on two engines
 def test_what_was_trained_is_packed_and_run(
     slopes: FrameSet, weights: Path, tiny_target: Target, tmp_path: Path
 ) -> None:
