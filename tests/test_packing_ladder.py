@@ -54,6 +54,7 @@ def source_of(request: Request, model: Model, cache: Cache) -> Source:
         ("ptq", ()),
         ("equalized", ("equalize", "correct")),
         ("qat", ("correct", "tune")),
+        ("ptq+qat", ("correct", "tune")),
         ("qat+equalized", ("equalize", "correct", "tune")),
         ("rounding+observers", ("observe", "round")),
     ],
@@ -72,7 +73,7 @@ def test_an_unknown_part_of_a_chain_is_named() -> None:
     [
         ("equalized+equalized", "names equalized 2 times"),
         ("qat+rounding+qat", "names qat 2 times"),
-        ("qat+ptq", "ptq is to do nothing to the weights, and stands alone"),
+        ("qat+ptq", "every method begins with the ranges of ptq; name it first, or leave it out"),
         ("ptq+ptq", "names ptq 2 times"),
         ("qat+auto", "'auto' stands alone"),
     ],

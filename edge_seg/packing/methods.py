@@ -4,7 +4,7 @@
 
 A method is a set of steps, and "+" joins the sets; steps always run in the order of `STEPS`:
 
-    ptq        none: ranges alone
+    ptq        none: ranges alone, which the others begin with too (so ptq+qat is qat)
     equalized  equalize, correct    channels of neighbouring layers alike, then the biases' shift
     observers  observe, correct     the range observer with the least noise
     rounding   round                each weight up or down as suits its layer's output
@@ -89,9 +89,10 @@ def parse_method(text: str) -> tuple[str, ...]:
             raise EdgeSegError(f"unknown method '{name}': {closest(name, known)}")
         if chain.count(name) > 1:
             raise EdgeSegError(f"method '{text}' names {name} {chain.count(name)} times: once does")
-        if len(chain) > 1 and not METHODS[name]:
+        if name == "ptq" and chain[0] != "ptq":
             raise EdgeSegError(
-                f"method '{text}': {name} is to do nothing to the weights, and stands alone"
+                f"method '{text}': every method begins with the ranges of ptq; name it first, or "
+                "leave it out"
             )
         wanted.update(METHODS[name])
     if "round" in wanted:
