@@ -11,7 +11,7 @@ sentence of its own; what shows none shares one (`edge_seg.study.sentences`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import combinations, permutations
+from itertools import combinations, pairwise, permutations
 from typing import NamedTuple
 
 import numpy as np
@@ -186,10 +186,17 @@ def _agreements(group: _Group) -> list[float]:
 
 
 def _between_rows(study: _Study) -> Iterator[_Said]:
-    """Compare each two int8 rows of an engine that differ in one thing: method, bits or grid."""
+    """Compare each two int8 rows of an engine that differ in one thing: method, bits or grid.
+
+    Of several numbers of bits each is held against the next.
+    """
     places: dict[tuple[str, str, str], list[Compared]] = {}
+    bits = sorted({group[0].bits for group in study.groups if group[0].precision == "int8"})
+    steps = {frozenset(pair) for pair in pairwise(bits)}
     for one, other in combinations(study.groups, 2):
         apart = _difference(one[0], other[0])
+        if one[0].bits != other[0].bits and {one[0].bits, other[0].bits} not in steps:
+            continue
         pairs = _same_seeds(one, other) if apart else []
         found = _compared(pairs, study.name(other), apart)
         if found is None:
