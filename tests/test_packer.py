@@ -344,7 +344,7 @@ def test_what_would_fail_later_is_refused_at_once(tiny_request: Request, tmp_pat
             "target": three,
         },
         "names qat 2 times": {"method": "qat+qat"},
-        r"unknown precision 'int4': did you mean 'int8'\?": {"precisions": ("int4",)},
+        r"competes in precision 'int4': did you mean 'int8'\?": {"precisions": ("int4",)},
         "there is no proof for target tiny": {"prove": True},
         "has frames without masks": {"evaluation": without_masks(tmp_path / "bare")},
         "labels sky, ground, but the model": {"evaluation": labelled_otherwise(tmp_path / "other")},

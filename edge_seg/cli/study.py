@@ -45,6 +45,8 @@ def command(
     from edge_seg.study import plan as plans
 
     if listed:
+        if study is not None or json is not None or markdown is not None:
+            raise EdgeSegError("--list only lists: leave the rest out")
         for name, path in plans.shipped().items():
             console.output.print(f"{name}: {plans.read_plan(path).study.title}", markup=False)
         return

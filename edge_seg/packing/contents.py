@@ -308,7 +308,7 @@ def _why_apart(label: str) -> str:
     if label.startswith(("fbgemm", "qnnpack")):
         return "it puts what meets in a concatenation on one grid, which is coarser for some"
     if label.startswith("litert"):
-        return "its weights have 8 bits and not 7; logits that are not resized leave it as 8 bits"
+        return "its kernels round differently; logits that are not resized leave it as 8 bits"
     if label.startswith("tensorrt"):
         return "its grid is signed and symmetric, a bit coarser behind a ReLU"
     return "its kernels round differently where two classes are level"

@@ -109,9 +109,11 @@ def check_names(
                 f"{closest(name, target.engines)}"
             )
     known = {p for name in target.engines for p in engines.find(name).variants}
+    known -= {"float32"}  # a baseline: it competes with nobody
     for name in precisions:
         if name not in known:
-            raise EdgeSegError(f"unknown precision '{name}': {closest(name, sorted(known))}")
+            hint = closest(name, sorted(known))
+            raise EdgeSegError(f"no engine of {target.name} competes in precision '{name}': {hint}")
 
 
 def check_grid(observer: str, bits: int) -> None:

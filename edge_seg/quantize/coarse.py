@@ -21,7 +21,7 @@ import numpy as np
 import onnx
 
 from edge_seg.quantize.float_graph import NORMALISE
-from edge_seg.quantize.graph import constant, layers
+from edge_seg.quantize.graph import constant, in_groups, layers
 from edge_seg.quantize.recipe import Recipe
 from edge_seg.quantize.weights import Array, set_weight
 
@@ -38,9 +38,9 @@ def with_coarse_weights(
 ) -> onnx.ModelProto:
     """Return a copy of a float graph with its quantized layers' weights on the recipe's grid.
 
-    Layers in float keep theirs; of seven bits the quantizer itself takes care, and ``graph`` is
-    returned as it is. ``only`` names the layers, all where it is empty. Law: done twice it changes
-    nothing more.
+    Layers in float keep theirs, and so do those that no quantizer takes (`in_groups`); of seven
+    bits the quantizer itself takes care, and ``graph`` is returned as it is. ``only`` names the
+    layers, all where it is empty. Law: done twice it changes nothing more.
     """
     if recipe.weights.bits == SEVEN:
         return graph
@@ -88,7 +88,7 @@ def _coarse_layers(
             continue
         for node in nodes:
             weight = constant(model, node.input[1])
-            if weight is not None:
+            if weight is not None and not in_groups(node):
                 axis = output_axis(node) if recipe.weights.per_channel else None
                 yield node, weight.astype(np.float32), axis
 

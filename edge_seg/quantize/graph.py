@@ -46,6 +46,17 @@ def layers(model: onnx.ModelProto) -> dict[str, list[onnx.NodeProto]]:
     return found
 
 
+def in_groups(node: onnx.NodeProto) -> bool:
+    """Say whether a node is a transposed convolution in groups, which stays in float.
+
+    ONNX Runtime's quantizer scales its weights by a group's channels, which the bias of all groups
+    does not fit; TensorRT has no int8 kernel for it either (its issue 1934).
+    """
+    return node.op_type == "ConvTranspose" and any(
+        attribute.name == "group" and attribute.i != 1 for attribute in node.attribute
+    )
+
+
 def consumers(model: onnx.ModelProto, tensor: str) -> list[onnx.NodeProto]:
     """Return the nodes that read ``tensor``."""
     return [node for node in model.graph.node if tensor in node.input]

@@ -22,7 +22,14 @@ from edge_seg.errors import EdgeSegError
 from edge_seg.files import libraries_in_scratch
 from edge_seg.quantize.coarse import Limits, limits, with_coarse_weights
 from edge_seg.quantize.float_graph import FRAME, LOGITS
-from edge_seg.quantize.graph import consumers, layers, producer, remove_unused, set_constant
+from edge_seg.quantize.graph import (
+    consumers,
+    in_groups,
+    layers,
+    producer,
+    remove_unused,
+    set_constant,
+)
 from edge_seg.quantize.recipe import Recipe
 
 QUANTIZED_OPERATORS = [
@@ -62,7 +69,8 @@ def quantize_one_layer(graph: onnx.ModelProto, recipe: Recipe, layer: str) -> on
         activation = [n.name for n in readers if n.op_type in ("Relu", "Clip")]
         nodes += [node.name, *(activation if len(readers) == 1 else [])]
     coarse = with_coarse_weights(graph, recipe, (layer,))
-    excluded, near = _beyond_the_quantizer(graph), limits(coarse, recipe, (layer,))
+    excluded = [node.name for node in graph.graph.node if in_groups(node)]
+    near = limits(coarse, recipe, (layer,))
     return _quantize(coarse, recipe, nodes=nodes, excluded=excluded, limits=near)
 
 
@@ -138,26 +146,12 @@ def insert_pairs(
 def float_nodes(model: onnx.ModelProto, recipe: Recipe) -> list[str]:
     """Name the nodes to leave alone: the float layers, and what only resizes the logits."""
     known = layers(model)
-    nodes = _beyond_the_quantizer(model)
+    nodes = [node.name for node in model.graph.node if in_groups(node)]
     nodes += [node.name for layer in recipe.float_layers for node in known.get(layer, [])]
     last = producer(model, LOGITS)
     if last is not None and last.op_type == "Resize":
         nodes.append(last.name)
     return nodes
-
-
-def _beyond_the_quantizer(model: onnx.ModelProto) -> list[str]:
-    """Name the transposed convolutions in groups.
-
-    ONNX Runtime's quantizer scales their weights by a group's channels, which the bias of all
-    groups does not fit; TensorRT has no int8 kernel for them either (its issue 1934).
-    """
-    return [
-        node.name
-        for node in model.graph.node
-        if node.op_type == "ConvTranspose"
-        and any(attribute.name == "group" and attribute.i != 1 for attribute in node.attribute)
-    ]
 
 
 def _read_pixels_as_quantized(model: onnx.ModelProto) -> None:

@@ -10,6 +10,7 @@ A row that must fail would otherwise say so after the hours that the others took
 from __future__ import annotations
 
 import contextlib
+import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 
@@ -101,6 +102,9 @@ def check_lessons(plan: Plan, used: Collection[str], has_masks: bool) -> None:
             hint = closest(method.ranges, RULES)
             raise EdgeSegError(f"methods.{name} has no range rule '{method.ranges}': {hint}")
         delay = (method.lesson.delay if method.lesson else 0) or 0
+        rate = method.lesson.rate if method.lesson else None
+        if rate is not None and not 0 < rate < math.inf:
+            raise EdgeSegError(f"methods.{name}: lesson.rate is above 0, such as 0.002, not {rate}")
         with naming(f"methods.{name}"):
             given = ("lesson",) if method.lesson else ()
             check_lesson(method.base or name, delay, method.labels, given)

@@ -46,7 +46,7 @@ def conclude(results: Results) -> list[str]:
 _Group = list[Row]
 """The same row with different seeds."""
 _Said = tuple[str, int]
-"""A sentence, and how many comparisons are in it."""
+"""A sentence, and how many intervals are behind it."""
 
 
 class _Study(NamedTuple):
@@ -59,10 +59,15 @@ class _Study(NamedTuple):
         """Say whether there are several networks."""
         return len({row.variant for row in self.results.rows}) > 1
 
+    def reference(self, row: Row) -> Row | None:
+        """Return the float row that a row is held against, None where it failed."""
+        found = self.results.row(row.reference)
+        return found if found is not None and found.status == "done" else None
+
     def name(self, group: _Group) -> str:
-        """Return what a group is called: a row's name, without the seed where it has several."""
+        """Return what a group is called: a row's name, with a seed only where that is one of it."""
         name = self.names[group[0].key]
-        return name.rsplit(" seed ", 1)[0] if len(group) > 1 else name
+        return name.rsplit(" seed ", 1)[0] if len(group) > 1 or _alone(group) else name
 
     def kind(self, group: _Group) -> str:
         """Return its name without the network's."""
@@ -139,7 +144,7 @@ def _said(subject: str, found: Sequence[Compared], measure: str, of: str) -> Ite
     quiet = [one for one in found if one.is_quiet]
     for one in found:
         if not one.is_quiet or len(quiet) == 1:
-            yield say(one, measure), 1
+            yield say(one, measure), int(one.found.low is not None)
     if len(quiet) > 1:
         yield together(subject, quiet, measure, _count(len(quiet), len(found), of)), len(quiet)
 
@@ -155,7 +160,7 @@ def _against_float(study: _Study) -> Iterator[_Said]:
         pairs = [
             (reference, row)
             for row in group
-            if (reference := study.results.row(row.reference)) is not None and not row.is_reference
+            if (reference := study.reference(row)) is not None and not row.is_reference
         ]
         found = _compared(pairs, study.name(group), "float", f"; {_agrees([group])}")
         if found is not None:
@@ -202,7 +207,7 @@ def _between_rows(study: _Study) -> Iterator[_Said]:
         if found is None:
             continue
         if _same_masks(study.results, pairs):
-            yield f"{found.name} gives the same masks as {apart}, pixel for pixel", 1
+            yield f"{found.name} gives the same masks as {apart}, pixel for pixel", 0
         else:
             places.setdefault(_place(one[0]), []).append(found)
     for place, several in places.items():
@@ -212,7 +217,11 @@ def _between_rows(study: _Study) -> Iterator[_Said]:
 
 
 def _same_masks(results: Results, pairs: Sequence[tuple[Row, Row]]) -> bool:
-    return all(results.agreements.get(a.key, {}).get(b.key) == 100 for a, b in pairs)
+    """Say whether no pixel differs; agreement alone takes the depth beside one for the same."""
+    return all(
+        results.agreements.get(a.key, {}).get(b.key) == 100 and a.image_scores == b.image_scores
+        for a, b in pairs
+    )
 
 
 ALIKE = 1.25
@@ -237,7 +246,7 @@ def _between_sizes(study: _Study) -> Iterator[_Said]:
         name, against = (f"{study.name(g)} ({_weights(g)})" for g in (large, small))
         found = _compared(_same_seeds(small, large), name, against)
         if found is not None:
-            yield say(found, study.results.measure), 1
+            yield say(found, study.results.measure), int(found.found.low is not None)
 
 
 def _weights(group: _Group) -> str:
@@ -264,10 +273,19 @@ def _place(row: Row) -> tuple[str, str, str]:
 
 def _same_seeds(one: _Group, other: _Group) -> list[tuple[Row, Row]]:
     """Return pairs of one seed; what has no chance in it stands beside every seed."""
-    by_seed = {row.seed: row for row in one}
-    alone = one[0] if len(one) == 1 and not one[0].learns else None
-    found = [(by_seed.get(row.seed, alone), row) for row in other]
-    return [(first, row) for first, row in found if first is not None]
+    seeds = sorted({row.seed for group in (one, other) if not _alone(group) for row in group})
+    found = [(_of_seed(one, seed), _of_seed(other, seed)) for seed in seeds or [one[0].seed]]
+    return [(a, b) for a, b in found if a is not None and b is not None]
+
+
+def _alone(group: _Group) -> bool:
+    return len(group) == 1 and not group[0].learns
+
+
+def _of_seed(group: _Group, seed: int) -> Row | None:
+    if _alone(group):
+        return group[0]
+    return next((row for row in group if row.seed == seed), None)
 
 
 def _seeds(pairs: Sequence[tuple[Row, Row]]) -> str:
@@ -284,11 +302,11 @@ def _times(study: _Study, done: Sequence[Row]) -> Iterator[str]:
 
     Networks that are all faster, or all slower, share a sentence.
     """
-    places: dict[tuple[str, int], list[tuple[Row, Share | None, float | None]]] = {}
+    places: dict[tuple[str, int | None], list[tuple[Row, Share | None, float | None]]] = {}
     seen = set()
     for row in done:
         place = (row.variant, row.engine, row.precision, row.per_channel, row.fold)
-        reference = study.results.row(row.reference)
+        reference = study.reference(row)
         if row.is_reference or place in seen or reference is None:
             continue
         seen.add(place)
@@ -298,7 +316,7 @@ def _times(study: _Study, done: Sequence[Row]) -> Iterator[str]:
         if row.size_bytes and reference.size_bytes:
             size = row.size_bytes / reference.size_bytes
         kind = study.kind([row]).rsplit(" seed ", 1)[0]
-        places.setdefault((kind, took.side if took else 0), []).append((row, took, size))
+        places.setdefault((kind, took.side if took else None), []).append((row, took, size))
     for (kind, _), several in places.items():
         facts = _facts(several)
         if facts:
@@ -330,12 +348,12 @@ def _reservations(study: _Study, done: Sequence[Row], intervals: int) -> Iterato
         )
     if results.quick:
         yield "This is the quick form of the study: fewer steps and a smaller input than the whole"
-    if results.classes.depth is None:
+    if intervals and results.classes.depth is None:
         yield (
             "These sentences compare the mean over frames; a row's mean IoU and drop pool the "
             "pixels of all frames, and differ"
         )
-    yield (
-        f"All of it holds for frames like those of {results.evaluation}; the intervals are over "
-        "its frames"
-    )
+    if any(study.reference(row) for row in done if not row.is_reference):
+        yield "Float alone is float32 in ONNX Runtime: the row that all others are held against"
+    over = "; the intervals are over its frames" if intervals else ""
+    yield f"All of it holds for frames like those of {results.evaluation}{over}"

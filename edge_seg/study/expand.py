@@ -23,7 +23,7 @@ from edge_seg.frames import FrameSet
 from edge_seg.frames.check import require_calibration_set
 from edge_seg.frames.frameset import shipped_names
 from edge_seg.models.registry import RANDOM, check_name, weights_of
-from edge_seg.packing.methods import METHODS, parse_method
+from edge_seg.packing.methods import AUTO, METHODS, parse_method
 from edge_seg.packing.request import check_fold
 from edge_seg.study.check import (
     check_grid,
@@ -188,6 +188,11 @@ def method_of(plan: Plan, name: str) -> Method:
             "meaning of its own"
         )
     base = method.base or name
+    if AUTO in base.split("+"):
+        raise EdgeSegError(
+            f"method '{AUTO}' is for one pack: it stops at the first that holds; a study compares "
+            f"those that it names ({', '.join(METHODS)}, joined by +)"
+        )
     try:
         parse_method(base)
     except EdgeSegError:

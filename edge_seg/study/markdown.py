@@ -27,6 +27,7 @@ HEADS = (
     "agrees with float, %",
     "with the simulation, %",
     "p50 / p99 ms",
+    "of float's time",
     "frames/s",
     "file MB",
     "weights MB",
@@ -80,12 +81,15 @@ def command(results: Results) -> str:
 def _measured_on(results: Results) -> str:
     form = "quick form; " if results.quick else ""
     timed = f"{results.timed_frames} frames side by side" if results.timed_frames else "not timed"
+    sessions = {row.session for row in results.rows if row.session is not None}
+    if len(sessions) > 1:
+        timed += f" in {len(sessions)} sessions, float in each: compare shares of its time"
     tools = ", ".join(f"{name} {version}" for name, version in sorted(results.versions.items()))
     return (
         f"{form}calibrated on {results.calibration}, evaluated on the {len(results.images)} "
         f"frames of {results.evaluation}; latency: {timed}, {results.machine.cpu}, "
-        f"{results.machine.cores} cores; frames/s: 1000 / p50; weights: bits / 8 a weight, "
-        f"computed. {tools}."
+        f"{results.machine.cores} cores; frames/s: 1000 / p50; weights: computed as if all "
+        f"had the row's bits, 7 as 8. {tools}."
     )
 
 
@@ -100,6 +104,7 @@ def _cells(row: Row, names: dict[str, str], depth: bool) -> list[str]:
         figure(row.agreement_float),
         figure(row.agreement_simulation),
         ms,
+        figure(row.share_of_time),
         figure(row.p50_ms and 1000 / row.p50_ms, 1),
         figure(row.size_bytes and row.size_bytes / 1e6),
         figure(row.weight_bytes and row.weight_bytes / 1e6),

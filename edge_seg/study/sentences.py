@@ -65,7 +65,7 @@ def sentence(name: str, found: Interval, other: str, measure: str = "mean IoU") 
     if found.low is None or found.high is None:
         return (
             f"{name} against {other}: {signed(-found.mean)} points of {measure} over "
-            f"{found.count} frames, too few for an interval"
+            f"{found.count} frame{'s' if found.count > 1 else ''}, too few for an interval"
         )
     if found.low == found.high == 0:
         return (
@@ -152,7 +152,10 @@ def shares_of_time(several: Sequence[Share]) -> str:
     if len(several) == 1:
         return share_of_time(several[0])
     ratios = span([one.ratio for one in several])
-    reach = span([end for one in several for end in (one.low, one.high) if end is not None])
+    ends = [end for one in several for end in (one.low, one.high) if end is not None]
+    if len(ends) < 2 * len(several):
+        return f"takes {ratios} of float's time over too few frames for an interval"
+    reach = span(ends)
     if several[0].side == 0:
         return f"no difference to float's time can be seen ({ratios} of it, {reach})"
     return f"takes {ratios} (intervals from {reach}) of float's time"

@@ -56,7 +56,7 @@ def test_unknown_names_get_the_closest(pack: Callable[..., str]) -> None:
     assert "write height x width" in pack("--input-size", "64*128")
     assert "10 to 99999 pixels a side" in pack("--input-size", "64x100000")
     assert "only float baselines would compete" in pack("--engine", "torch")
-    assert "unknown precision 'int9': did you mean 'int8'?" in pack("--precision", "int9")
+    assert "competes in precision 'int9': did you mean 'int8'?" in pack("--precision", "int9")
     assert "there is no proof for target x86" in pack("--prove")
 
 
@@ -71,7 +71,7 @@ def test_what_no_entrant_would_do_is_refused(pack: Callable[..., str]) -> None:
     assert f"--method qat, --labels: {words}" in pack(*bfloat16, "--method", "qat", "--labels")
     assert f"--observer mse: {words}" in pack(*bfloat16, "--observer", "mse")
     assert f"--per-tensor: {words}" in pack(*bfloat16, "--per-tensor")
-    assert "ptq is to do nothing to the weights" in pack("--method", "qat+ptq")
+    assert "every method begins with the ranges of ptq" in pack("--method", "qat+ptq")
     assert "names equalized 2 times" in pack("--method", "equalized+equalized")
 
 

@@ -155,3 +155,24 @@ def logits(payload: bytes) -> np.ndarray:
     interpreter.set_tensor(given, FRAMES[0][None].astype(np.float32))
     interpreter.invoke()
     return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+
+
+def test_a_channel_without_weights_keeps_its_bias() -> None:
+    """Its own range is nothing: with a step as small, int32 ends far below the bias."""
+    dead = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 3, 1))
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(6)
+        for part in (dead[0], dead[2]):
+            part.weight.normal_(0, 0.1)
+        dead[0].weight[2], dead[0].bias[2] = 0, 1.0
+        dead[2].weight[:, 2] = torch.tensor([2.0, 0.0, -2.0])[:, None, None]
+    source = source_of(model_of(dead), Weights())
+    interpreter = Interpreter(model_content=lower(source, "int8", {}))
+    interpreter.allocate_tensors()
+    (given,), (output,) = interpreter.get_input_details(), interpreter.get_output_details()
+    scale, zero = output["quantization"]
+    for frame, logits in zip(FRAMES, simulate(source.graph, FRAMES), strict=True):
+        interpreter.set_tensor(given["index"], (frame.astype(int) - 128).astype(np.int8)[None])
+        interpreter.invoke()
+        answer = (interpreter.get_tensor(output["index"])[0].astype(float) - zero) * scale
+        assert np.abs(answer - logits.transpose(1, 2, 0)).max() < 0.1  # it was 2

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
+import torch
 from every_operator import every_operator
 from onnx import numpy_helper
 from small_graphs import conv_net, model_of, noise_frame, recipe_for
+from torch import nn
 
 from edge_seg.preprocess import InputSpec
 from edge_seg.quantize import float_graph, quantize_graph
@@ -106,3 +108,16 @@ def test_coarser_is_noisier_and_a_layer_in_float_stays() -> None:
     for name, same in ((first, False), (last, True)):
         before, after = (weight_of(g, layers(g)[name][0]) for g in (graph, coarse))
         assert np.array_equal(before, after) == same
+
+
+def test_what_no_quantizer_takes_keeps_its_weights() -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(4)
+        grouped = nn.ConvTranspose2d(8, 8, 2, stride=2, groups=4)
+        network = nn.Sequential(nn.Conv2d(3, 8, 2, stride=2), nn.ReLU(), grouped)
+        network.append(nn.Conv2d(8, 3, 1))
+    graph = float_graph(model_of(network, SPEC))
+    coarse = with_coarse_weights(graph, recipe_for(graph, FRAMES, weights=Weights(1)))
+    for name, nodes in layers(graph).items():
+        before, after = (weight_of(g, layers(g)[name][0]) for g in (graph, coarse))
+        assert np.array_equal(before, after) == (nodes[0].op_type == "ConvTranspose")

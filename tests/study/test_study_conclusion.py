@@ -267,6 +267,60 @@ def test_several_say_the_widest_and_one_its_own() -> None:
     assert (span([0.254, 0.251]), span([0.3, 0.251])) == ("0.25", "0.25 to 0.30")
 
 
+def test_a_row_without_chance_stands_beside_every_seed_on_either_side() -> None:
+    seeds = [
+        row("qat", [90.0 + gain] * 12, learns=True, seed=seed, key=f"qat-{seed}")
+        for seed, gain in enumerate((1.0, 2.0, 6.0))
+    ]
+    ptq = row("ptq", [90.0] * 12)
+    first, second = (
+        conclude(results_of(FLOAT, ptq, *seeds)),
+        conclude(results_of(FLOAT, *seeds, ptq)),
+    )
+    assert any(
+        line.startswith("onnxruntime int8 qat gains 3.00 points of mean IoU against ptq")
+        and line.endswith("; by seed +1.00 to +6.00 points, 3 seeds")
+        for line in first
+    )
+    assert any(
+        line.startswith("onnxruntime int8 ptq loses 3.00 points of mean IoU against qat")
+        and line.endswith("; by seed -6.00 to -1.00 points, 3 seeds")
+        for line in second
+    )
+
+
+def test_a_failed_float_row_leaves_nothing_to_compare() -> None:
+    lost = msgspec.structs.replace(FLOAT, status="failed", reason="killed", image_miou=[])
+    said = conclude(results_of(lost, row("ptq", [90.0] * 12)))
+    assert not any("against float" in line for line in said)
+    assert said[0] == "1 of 2 rows failed and are not compared"
+
+
+def test_few_timed_frames_and_rows_without_times_are_no_interval() -> None:
+    few = {"total_ms": [5.0] * 3, "reference_ms": [10.0] * 3}
+    rows = [*_network("a", 88.0, **few), *_network("b", 90.0, **few), *_network("c", 90.0)]
+    (said,) = (line for line in conclude(results_of(*rows)) if "float's time" in line)
+    assert said == (
+        "onnxruntime int8 ptq, 2 networks: takes 0.50 of float's time over too few frames for an "
+        "interval"
+    )
+
+
+def test_one_frame_has_no_interval_and_none_is_spoken_of() -> None:
+    rows = [row("float", [90.0]), *(row(name, [89.0]) for name in ("ptq", "qat", "rounding"))]
+    said = conclude(results_of(*rows))
+    assert "over 1 frame, too few for an interval" in said[0]
+    assert not any("comparisons at 95 %" in line or "intervals are" in line for line in said)
+
+
+def test_depths_that_agree_within_a_step_are_not_said_to_be_the_same() -> None:
+    ptq, qat = row("ptq", [89.0] * 12), row("qat", [88.0] * 12)
+    table = {ptq.key: {qat.key: 100.0}, qat.key: {ptq.key: 100.0}}
+    said = conclude(msgspec.structs.replace(results_of(FLOAT, ptq, qat), agreements=table))
+    assert not any("the same masks" in line for line in said)
+    assert any(line.startswith("onnxruntime int8 qat loses 1.00") for line in said)
+
+
 def test_equal_masks_are_said_to_be_equal() -> None:
     ptq, qat = row("ptq", [89.0] * 12), row("qat", [89.0] * 12)
     results = results_of(FLOAT, ptq, qat)

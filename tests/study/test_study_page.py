@@ -31,9 +31,8 @@ def results() -> Results:
     images = [80.0 + index for index in range(12)]
     timed = {"p50_ms": 10.0, "p99_ms": 12.0, "size_bytes": 8_000_000, "peak_rss_bytes": 100_000_000}
     float_row = row("float", images, **timed)
-    ptq = row(
-        "ptq", [v - 0.5 for v in images], **(timed | {"p50_ms": 4.0, "size_bytes": 2_000_000})
-    )
+    int8 = timed | {"p50_ms": 4.0, "share_of_time": 0.4, "size_bytes": 2_000_000}
+    ptq = row("ptq", [v - 0.5 for v in images], **int8)
     qat = row("qat<b>", images, **(timed | {"p50_ms": 4.1, "size_bytes": 2_000_000}))
     lost = row("equalized", images, status="failed", reason="no <kernel> | at all", miou=None)
     made = results_of(float_row, ptq, qat, lost, quick=True)
@@ -148,14 +147,15 @@ def test_strips_show_frame_truth_and_every_row(few_frames: FrameSet) -> None:
     assert strips[0].differ == 1.0
 
 
-def test_markdown_has_dice_and_frames_a_second_in_twelve_columns(results: Results) -> None:
+def test_markdown_has_dice_and_frames_a_second_beside_times(results: Results) -> None:
     lines = to_markdown(results).splitlines()
     rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("|")]
     heads, ptq = rows[0], rows[3]
     cells = dict(zip(heads, ptq, strict=True))
-    assert len(heads) == 12
+    assert len(heads) == 13
     assert cells["Dice, %"] == "95.00"  # of the one class that has a Dice
     assert (cells["p50 / p99 ms"], cells["frames/s"]) == ("4.0 / 12.0", "250.0")
+    assert cells["of float's time"] == "0.40"
     assert lines[0] == "    edge-seg study made.toml --quick -o made.study --markdown made.md"
     ours = msgspec.structs.replace(
         results, quick=False, study=msgspec.structs.replace(results.study, name="depth_grid")

@@ -274,6 +274,9 @@ USED = GRID + 'methods = ["ptq", "long"]'
             '[grid]\nrows = [{engine = "litert", fold = false}]',
             "fold = false is not for litert",
         ),
+        (METHOD + "lesson = {rate = -1}\n" + USED, "lesson.rate is above 0"),
+        (METHOD + "lesson = {rate = nan}\n" + USED, "lesson.rate is above 0"),
+        (GRID + 'methods = ["auto"]', "method 'auto' is for one pack"),
         (METHOD + "lesson = {delay = 5}\n" + USED, "methods.long: in float the network already"),
         (
             METHOD.replace("rounding+qat", "rounding") + "labels = true\n" + USED,

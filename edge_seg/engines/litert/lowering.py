@@ -243,5 +243,6 @@ def _weight_statistics(file: File, weights: Weights) -> dict[str, dict[str, np.n
     for name, axis, value in file.weights():
         others = tuple(d for d in range(value.ndim) if d != axis or not weights.per_channel)
         largest = np.abs(value).max(axis=others, keepdims=True) * np.float32(INT8_LAST / last)
+        largest[largest == 0] = largest.max() or 1  # else its bias had steps too small to reach it
         statistics[name] = {"min": -largest, "max": largest}
     return statistics

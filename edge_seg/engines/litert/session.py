@@ -2,7 +2,7 @@
 
 Runs with ai-edge-litert, and with its predecessor tflite-runtime where only that is installed.
 Class ids are found here and not in the graph: there is no fast kernel for an argmax over the
-last axis, and a few compares over planes take less (docs/quantization.md has the times).
+last axis, and a few compares over planes take less.
 """
 
 from __future__ import annotations
