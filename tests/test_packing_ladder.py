@@ -138,6 +138,19 @@ def test_a_rung_that_adds_noise_is_left_out_and_said(tiny_request: Request, tmp_
     assert [rung.method for rung in ladder] == [rung.method for rung in rungs]  # kept
 
 
+def test_the_first_rung_has_few_bits_in_the_module_too(
+    tiny_request: Request, tmp_path: Path
+) -> None:
+    """fbgemm, qnnpack and LiteRT start from it: they would be judged on weights of seven bits."""
+    cache, request = Cache(tmp_path / "cache"), replace(tiny_request, weights=Weights(2))
+    ladder = Ladder(source_of(request, request.model, cache), cache, silent, QUICK)
+    first = next(iter(ladder))
+    assert first.source.model.module is not None
+    kernels = [p for p in first.source.model.module.parameters() if p.dim() == 4]
+    for channel in (kernel[0].detach().abs().unique() for kernel in kernels):
+        assert len(channel) <= 2  # nothing, or the one magnitude that two bits have
+
+
 SIGNALS = {
     "ptq": 20.0,
     "equalized": 26.0,

@@ -56,7 +56,8 @@ class Ladder:
         # Fine-tuning does not see these, so that it is judged as fairly as the rest.
         self._frames = [given.frames[index] for index in held_out(len(given.frames))]
         self._logits = simulate(given.graph, self._frames)
-        self._rungs = [Rung(START, given, self._signal(given))]
+        start = improve(START, given, cache, track)  # of few bits, the module gets them too
+        self._rungs = [Rung(START, start, self._signal(start))]
         self._left = list(RUNGS)
         self.said: list[str] = []
 
