@@ -26,7 +26,7 @@ from carla_bridge.recording.finish import write_set
 from carla_bridge.recording.journal import Entry, Journal
 from carla_bridge.recording.places import Bend, Place, find_places
 from carla_bridge.recording.plan import Request, Slot, draw_shot, slots
-from carla_bridge.world import shipped_maps
+from carla_bridge.world.shipped_maps import names as shipped_maps
 from carla_bridge.world.tags import CLASS_OF_TAG
 from edge_seg.classes import DEPTH, LANE
 from edge_seg.errors import EdgeSegError
@@ -189,7 +189,7 @@ def _seen_before(picture: int, journal: Journal) -> str:
 def _source(session: Session, request: Request) -> str:
     server = f"CARLA {session.client.get_server_version()}"
     known = {path.rpartition("/")[2] for path in session.client.get_available_maps()}
-    if known.issuperset(shipped_maps.names()):  # no other server has all of them
+    if known.issuperset(shipped_maps()):  # no other server has all of them
         server = f"the built-in world, speaking as {server}"
     maps = ", ".join(Path(name).name for name in request.maps) or session.map_name
     return f"recorded by carla_bridge.recording: {server}, {maps}, seed {request.seed}"
