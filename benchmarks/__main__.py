@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 import tempfile
-from contextlib import ExitStack
 from pathlib import Path
 from time import perf_counter
 from typing import Annotated
@@ -18,7 +17,6 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.entrant import Entrant
-from benchmarks.peers import PEERS
 from benchmarks.training_commands import compare_losses, compare_networks, transfer
 from edge_seg.cache import Cache
 from edge_seg.figures import figure
@@ -29,7 +27,6 @@ from edge_seg.models.registry import shipped
 from edge_seg.packing.contents import tool_versions
 
 RESULTS = Path(__file__).parent / "results"
-ROUNDS = 10
 METHODS_OF = ["lane-unet", "deeplabv3plus-mobilenetv2"]
 
 app = typer.Typer(no_args_is_help=True)
@@ -44,7 +41,14 @@ def pipelines(
     out: Annotated[Path, typer.Option("-o", "--output")] = RESULTS / "x86-pipelines.json",
 ) -> None:
     """Time each model's packed bundle against each engine's usual pipeline, interleaved."""
-    results = {name: _compare(name, frames) for name in shipped()}
+    from benchmarks.pipelines import compare, show
+
+    results = {}
+    with tempfile.TemporaryDirectory() as place:
+        for name in shipped():
+            record = str(RESULTS / f"pack-{name}.json")
+            results[name] = compare(name, _pack(name, Path(place), "--json", record), frames)
+            show(name, results[name])
     _keep(out, {"frame": "480x640 uint8 BGR", "models": results})
 
 
@@ -301,64 +305,6 @@ def readme(path: Annotated[Path, typer.Argument()] = Path("README.md")) -> None:
     from benchmarks.readme import filled
 
     write_bytes(path, filled(path.read_text(), RESULTS).encode())
-
-
-def _compare(model: str, frames: int) -> dict:
-    with ExitStack() as stack:
-        place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        bundle = _pack(model, place, "--json", str(RESULTS / f"pack-{model}.json"))
-        arguments = {"edge-seg bundle": ("bundle", str(bundle))}
-        arguments |= {name: ("peer", name) for name in PEERS}
-        entrants = {}
-        for name, (kind, what) in arguments.items():
-            console.print(f"{model}: preparing {name}")
-            entrant = Entrant(kind, what, model, "lane-mini", "lane-test")
-            entrants[name] = stack.enter_context(entrant)
-        rows: dict[str, list[list[float]]] = {name: [] for name in entrants}
-        for _ in range(ROUNDS):
-            for name, entrant in entrants.items():
-                rows[name] += entrant.time(-(-frames // ROUNDS))
-        scores = {name: entrant.evaluate() for name, entrant in entrants.items()}
-        memory = {name: entrant.memory() for name, entrant in entrants.items()}
-    totals = {name: np.array(values)[:, 0] for name, values in rows.items()}
-    medians = {name: float(np.median(values)) for name, values in totals.items()}
-    ours = medians.pop("edge-seg bundle")
-    engine_share = np.array(rows["edge-seg bundle"])
-    fastest = min(medians, key=medians.__getitem__)
-    result = {
-        "entrants": {
-            name: {
-                "p50_ms": float(np.percentile(values, 50)),
-                "p90_ms": float(np.percentile(values, 90)),
-                "p99_ms": float(np.percentile(values, 99)),
-                "times_slower_than_bundle": float(np.median(values) / ours),
-                "miou": scores[name]["miou"],
-                "iou": scores[name]["iou"],
-                "peak_rss_bytes": memory[name],
-            }
-            for name, values in totals.items()
-        },
-        "fastest_peer": fastest,
-        "speedup_over_fastest_peer": medians[fastest] / ours,
-        "speedup_over_torch_float32": medians["torch float32"] / ours,
-        "share_outside_engine_percent": float(
-            100 * np.median(1 - engine_share[:, 1] / engine_share[:, 0])
-        ),
-    }
-    _print(model, result)
-    return result
-
-
-def _print(model: str, result: dict) -> None:
-    table = Table(title=model)
-    for column in ("entrant", "p50 ms", "p99 ms", "x bundle", "mIoU %", "peak MB"):
-        table.add_column(column, justify="left" if column == "entrant" else "right")
-    for name, row in result["entrants"].items():
-        values = (row["p50_ms"], row["p99_ms"], row["times_slower_than_bundle"], row["miou"])
-        table.add_row(name, *(figure(v) for v in values), figure(row["peak_rss_bytes"] / 1e6))
-    console.print(table)
-    for key in ("speedup_over_fastest_peer", "share_outside_engine_percent"):
-        console.print(f"{key}: {result[key]:.2f}")
 
 
 def _pack(model: str, folder: Path, *options: str) -> Path:
